@@ -1,0 +1,128 @@
+"""The coordinator as an agent reaches it: questions with answers, and reports that arrive."""
+
+from __future__ import annotations
+
+from typing import Final, TypeVar
+
+from nats.aio.client import Client
+from nats.errors import ConnectionClosedError, NoRespondersError
+from nats.errors import TimeoutError as NatsTimeoutError
+from nats.js import JetStreamContext
+
+from contracts.asks import (
+    AbortArtifact,
+    Aborted,
+    Answer,
+    Ask,
+    BackupJob,
+    CheckRun,
+    ClaimRun,
+    CloseArtifact,
+    Closed,
+    Current,
+    DownloadGrant,
+    Grant,
+    MoreParts,
+    OpenArtifact,
+    OpenDownload,
+    Question,
+    Refused,
+    RestoreJob,
+    answer_decoder,
+)
+from contracts.bus import patiently
+from contracts.errors import StrongroomError, Unavailable, from_info
+from contracts.records import ArtifactRecord, RunKind
+from contracts.reports import BackupFinished, Report, RunFailedReport
+from contracts.subjects import ask_subject, report_subject
+from contracts.wire import encode
+
+A = TypeVar("A")
+
+_ANSWER_S: Final = 20.0
+_CLOSE_S: Final = 110.0
+"""A store may need minutes to join thousands of parts.  The server forgets where to send an answer after two; asking again
+finds the object complete."""
+_REPORT_PATIENCE_S: Final = 24 * 3600.0
+"""The work is done and stored: as long as the agent lives, it tries to say so."""
+
+
+class Coordinator:
+    """Asks and reports in the node's name."""
+
+    def __init__(self, client: Client, js: JetStreamContext, node: str) -> None:
+        self._client = client
+        self._js = js
+        self._node = node
+
+    async def ask(self, run: RunKind, project: str, service: str, ask: Ask, *, timeout_s: float = _ANSWER_S) -> Answer:
+        """Raises: StrongroomError, the coordinator's own or Unavailable `bus.unavailable` when none answers."""
+        question = Question(run=run, project=project, service=service, ask=ask)
+        try:
+            message = await self._client.request(ask_subject(self._node), encode(question), timeout=timeout_s)
+        except (NatsTimeoutError, NoRespondersError, ConnectionClosedError) as exc:
+            reason = "no coordinator is running" if isinstance(exc, NoRespondersError) else "no coordinator answered"
+            raise Unavailable("bus.unavailable", f"{reason} within {timeout_s:.0f} s") from exc
+        answer = answer_decoder.decode(message.data)
+        if isinstance(answer, Refused):
+            raise from_info(answer.error)
+        return answer
+
+    async def report(self, report: Report) -> None:
+        """Returns when the report is stored; it is stored once, however often it is sent."""
+        run = _run_of(report)
+        message_id = f"report:{run}:{report.project}/{report.service}/{report.run_id}:{report.attempt}"
+        await patiently(
+            lambda: self._js.publish(report_subject(self._node), encode(report), headers={"Nats-Msg-Id": message_id}),
+            "publish report",
+            patience_s=_REPORT_PATIENCE_S,
+        )
+
+
+class RunConversation:
+    """The questions of one attempt of one run; it is the data path's `GrantClient`."""
+
+    def __init__(self, coordinator: Coordinator, run: RunKind, project: str, service: str, run_id: str) -> None:
+        self._coordinator = coordinator
+        self.run = run
+        self.project = project
+        self.service = service
+        self.run_id = run_id
+
+    async def claim(self, instance: str) -> BackupJob | RestoreJob:
+        answer = await self._ask(ClaimRun(run_id=self.run_id, instance=instance))
+        return _expect(answer, BackupJob) if self.run is RunKind.BACKUP else _expect(answer, RestoreJob)
+
+    async def check(self, attempt: int) -> None:
+        """Raises: Conflict `run.not_current` when the attempt has no business any more."""
+        _expect(await self._ask(CheckRun(run_id=self.run_id, attempt=attempt)), Current)
+
+    async def open(self, ask: OpenArtifact) -> Grant:
+        return _expect(await self._ask(ask), Grant)
+
+    async def more(self, ask: MoreParts) -> Grant:
+        return _expect(await self._ask(ask), Grant)
+
+    async def close(self, ask: CloseArtifact) -> ArtifactRecord:
+        return _expect(await self._ask(ask, timeout_s=_CLOSE_S), Closed).artifact
+
+    async def abort(self, ask: AbortArtifact) -> None:
+        _expect(await self._ask(ask), Aborted)
+
+    async def download(self, ask: OpenDownload) -> DownloadGrant:
+        return _expect(await self._ask(ask), DownloadGrant)
+
+    async def _ask(self, ask: Ask, *, timeout_s: float = _ANSWER_S) -> Answer:
+        return await self._coordinator.ask(self.run, self.project, self.service, ask, timeout_s=timeout_s)
+
+
+def _run_of(report: Report) -> RunKind:
+    if isinstance(report, RunFailedReport):
+        return report.run
+    return RunKind.BACKUP if isinstance(report, BackupFinished) else RunKind.RESTORE
+
+
+def _expect(answer: Answer, type_: type[A]) -> A:
+    if not isinstance(answer, type_):
+        raise StrongroomError("internal", f"the coordinator answered {type(answer).__name__} instead of {type_.__name__}")
+    return answer

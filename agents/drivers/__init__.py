@@ -1,0 +1,1 @@
+"""One folder per engine, each behind the contract in `agents.drivers.base`."""

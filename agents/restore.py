@@ -1,0 +1,75 @@
+"""One restore, from the look at the target to the report."""
+
+from __future__ import annotations
+
+import aiohttp
+import structlog
+
+from agents.coordinator import RunConversation
+from agents.datapath.download import download_artifact
+from agents.datapath.limits import DownloadLimits
+from agents.drivers.base import Driver
+from agents.progress import RunProgress
+from contracts.age import Identity
+from contracts.asks import RestoreJob
+from contracts.errors import StrongroomError
+from contracts.reports import RestoreFinished
+from contracts.wire import utc_now
+
+log = structlog.get_logger()
+
+
+async def make_restore(
+    job: RestoreJob,
+    driver: Driver,
+    conversation: RunConversation,
+    identity: Identity,
+    *,
+    http: aiohttp.ClientSession,
+    limits: DownloadLimits,
+    progress: RunProgress,
+) -> RestoreFinished:
+    """Every artifact of the job, in place.
+
+    Each artifact is put in place as a whole or not at all.  Raises: StrongroomError, whose detail names what is in place
+    already when a later artifact failed.
+    """
+    started_at = utc_now()
+    await driver.check_restore(job.artifacts, job.target)
+    progress.artifact_count = len(job.artifacts)
+    progress.estimate_bytes = sum(artifact.plain_bytes for artifact in job.artifacts)
+    in_place: list[str] = []
+    warnings: list[str] = []
+    for artifact in driver.restore_order(job.artifacts):
+        meter = progress.begin_artifact("restoring", artifact.name)
+        try:
+            async with driver.restore(artifact, job.target, job.run_id) as sink:
+                outcome = await download_artifact(
+                    artifact,
+                    sink,
+                    run_id=job.run_id,
+                    attempt=job.attempt,
+                    grants=conversation,
+                    identity=identity,
+                    http=http,
+                    limits=limits,
+                    meter=meter,
+                )
+        except StrongroomError as exc:
+            if in_place:
+                done = f"already in place: {', '.join(in_place)}"
+                exc.detail = f"{exc.detail}\n{done}" if exc.detail else done
+            raise
+        in_place.append(job.target.rename.get(artifact.name, artifact.name))
+        if isinstance(said := outcome.get("warnings"), list):
+            warnings += said
+    return RestoreFinished(
+        project=conversation.project,
+        service=conversation.service,
+        run_id=job.run_id,
+        attempt=job.attempt,
+        started_at=started_at,
+        finished_at=utc_now(),
+        restored={"in_place": in_place},
+        warnings=warnings,
+    )

@@ -1,0 +1,39 @@
+"""The agent's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from agents.datapath.limits import DownloadLimits, UploadLimits
+from contracts.ids import Slug
+from contracts.settings import NatsSettings, load_settings
+
+ENV_PREFIX = "STRONGROOM_AGENT"
+
+
+class AgentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`agent.toml`; every key may be overridden by `STRONGROOM_AGENT_<SECTION>_<KEY>`."""
+
+    node: Slug
+    nats: NatsSettings
+    identity_file: str
+    """The node's own age identity, made at the first start; mode 0600.  File keys for restores are sealed to it."""
+    services_dir: str
+    """One TOML file for each service of this host; read again when a file changes."""
+    runtime_dir: str
+    """For short-lived private files, such as a pgpass file while a tool runs; best on a memory file system."""
+    upload: UploadLimits
+    download: DownloadLimits = DownloadLimits()
+    parallel_runs: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
+    heartbeat_s: Annotated[float, msgspec.Meta(ge=0.1, le=10)] = 5
+    health_every_s: Annotated[float, msgspec.Meta(ge=0.1)] = 30
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+def load_agent_settings(path: Path, environ: Mapping[str, str]) -> AgentSettings:
+    """Raises: InvalidInput `config.invalid` naming the file and the key."""
+    return load_settings(AgentSettings, path, env_prefix=ENV_PREFIX, environ=environ)

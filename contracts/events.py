@@ -1,0 +1,80 @@
+"""What the coordinator states as fact, for everyone: stored on the events stream, one JSON object each."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from contracts.errors import ErrorInfo
+from contracts.ids import RunId
+from contracts.records import Attributes, RunState
+from contracts.wire import Decoder
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """One fact.  Fields that do not apply to its type are absent.
+
+    `id` is derived from what happened, not drawn, so that a fact which two coordinators state is stored once.
+    """
+
+    id: str
+    type: str
+    """Such as `backup.completed`; the complete list is `EVENT_TYPES`."""
+    at: datetime
+    project: str = ""
+    service: str = ""
+    backup_id: RunId | None = None
+    restore_id: RunId | None = None
+    node: str | None = None
+    attempt: int | None = None
+    state: RunState | None = None
+    actor: str | None = None
+    size_bytes: int | None = None
+    plain_bytes: int | None = None
+    elapsed_s: float | None = None
+    reason: str | None = None
+    error: ErrorInfo | None = None
+    warnings: list[str] | None = None
+    facts: Attributes | None = None
+
+
+EVENT_TYPES: dict[str, str] = {
+    "project.created": "a project was created",
+    "project.deleted": "a project was deleted",
+    "service.added": "a service was added to a project",
+    "service.changed": "a service's options or nodes were changed",
+    "service.deleted": "a service was removed",
+    "node.added": "a node was registered",
+    "node.removed": "a node was removed",
+    "node.alive": "a node's first heartbeat arrived, or the first after a silence",
+    "node.silent": "a node's heartbeats stopped",
+    "backup.requested": "a backup was asked for and handed to a node",
+    "backup.started": "an agent took the backup up",
+    "backup.retried": "an attempt was lost and the next one began",
+    "backup.completed": "every byte of a backup is in the bucket, counted and authenticated",
+    "backup.failed": "a backup could not be made",
+    "backup.cancelled": "a backup was cancelled",
+    "backup.deleting": "a backup is being deleted",
+    "backup.deleted": "a backup and all its objects are gone",
+    "restore.requested": "a restore was asked for and handed to a node",
+    "restore.started": "an agent took the restore up",
+    "restore.completed": "a restore is in place",
+    "restore.failed": "a restore could not be done",
+    "restore.cancelled": "a restore was cancelled",
+    "request.refused": "an agent asked for something it may not have",
+}
+
+event_decoder: Decoder[Event] = Decoder(Event)
+
+
+def cloud_event_headers(event: Event, source: str) -> dict[str, str]:
+    """CloudEvents attributes as headers, binary mode.  Source: CloudEvents NATS protocol binding 1.0.2, section 3.1."""
+    return {
+        "ce-specversion": "1.0",
+        "ce-id": event.id,
+        "ce-source": source,
+        "ce-type": f"strongroom.{event.type}",
+        "ce-time": event.at.isoformat().replace("+00:00", "Z"),
+        "ce-datacontenttype": "application/json",
+    }

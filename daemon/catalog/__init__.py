@@ -1,0 +1,1 @@
+"""The coordinator's memory: streams, consumers and records on JetStream."""

@@ -1,0 +1,145 @@
+"""What must exist on the servers before the coordinator can work: streams, buckets and consumers."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+from nats.js.errors import NotFoundError
+
+from contracts import subjects
+from contracts.bus import patiently
+from daemon.catalog.buckets import ensure_bucket, ensure_stream
+
+ACK_WAIT_S: Final = 30
+"""Longer than an election of a new stream leader takes; agents renew it every third of it."""
+MAX_NODES: Final = 100_000
+_DAY_S: Final = 86_400
+
+_BUCKETS: Final = (
+    subjects.PROJECTS_BUCKET,
+    subjects.SERVICES_BUCKET,
+    subjects.NODES_BUCKET,
+    subjects.ALIVE_BUCKET,
+    subjects.BACKUPS_BUCKET,
+    subjects.RESTORES_BUCKET,
+    subjects.UPLOADS_BUCKET,
+    subjects.ACTIVE_BUCKET,
+    subjects.LEASES_BUCKET,
+)
+
+
+async def ensure_topology(js: JetStreamContext, *, replicas: int) -> None:
+    """Creates what is absent.  Safe to repeat and to run from several coordinators at once."""
+    await ensure_stream(
+        js,
+        StreamConfig(
+            name=subjects.REQUESTS_STREAM,
+            subjects=[subjects.REQUEST_SUBJECTS],
+            retention=RetentionPolicy.WORK_QUEUE,
+            storage=StorageType.FILE,
+            num_replicas=replicas,
+            # The server's own default is 1,000 consumers a stream, which here would be 1,000 nodes.
+            max_consumers=MAX_NODES,
+            duplicate_window=600,
+        ),
+    )
+    await ensure_stream(
+        js,
+        StreamConfig(
+            name=subjects.REPORTS_STREAM,
+            subjects=[subjects.REPORT_SUBJECTS],
+            retention=RetentionPolicy.WORK_QUEUE,
+            storage=StorageType.FILE,
+            num_replicas=replicas,
+            duplicate_window=600,
+        ),
+    )
+    await ensure_stream(
+        js,
+        StreamConfig(
+            name=subjects.EVENTS_STREAM,
+            subjects=[subjects.EVENT_SUBJECTS],
+            retention=RetentionPolicy.LIMITS,
+            storage=StorageType.FILE,
+            num_replicas=replicas,
+            max_age=400 * _DAY_S,
+            discard=DiscardPolicy.OLD,
+            allow_direct=True,
+            duplicate_window=600,
+        ),
+    )
+    await ensure_stream(
+        js,
+        StreamConfig(
+            name=subjects.LOGS_STREAM,
+            subjects=[subjects.LOG_SUBJECTS],
+            retention=RetentionPolicy.LIMITS,
+            storage=StorageType.FILE,
+            num_replicas=replicas,
+            max_age=30 * _DAY_S,
+            discard=DiscardPolicy.OLD,
+            allow_direct=True,
+            duplicate_window=120,
+        ),
+    )
+    for bucket in _BUCKETS:
+        await ensure_bucket(js, bucket, replicas=replicas)
+    await ensure_bucket(js, subjects.KEYS_BUCKET, replicas=replicas, erasable=True)
+    await _ensure_consumer(
+        js,
+        subjects.REPORTS_STREAM,
+        ConsumerConfig(
+            durable_name=subjects.REPORTS_CONSUMER,
+            ack_policy=AckPolicy.EXPLICIT,
+            deliver_policy=DeliverPolicy.ALL,
+            ack_wait=ACK_WAIT_S,
+            max_ack_pending=1_000,
+        ),
+    )
+
+
+async def ensure_node_consumer(js: JetStreamContext, node: str) -> None:
+    """The durable from which only this node's agent may pull."""
+    await _ensure_consumer(
+        js,
+        subjects.REQUESTS_STREAM,
+        ConsumerConfig(
+            durable_name=node,
+            filter_subject=subjects.request_subject(node),
+            ack_policy=AckPolicy.EXPLICIT,
+            deliver_policy=DeliverPolicy.ALL,
+            ack_wait=ACK_WAIT_S,
+            # Attempts are counted in the run's record; the queue never gives a request up by itself.
+            max_deliver=-1,
+            max_ack_pending=1_000,
+        ),
+    )
+
+
+async def remove_node_consumer(js: JetStreamContext, node: str) -> None:
+    """Removes the node's consumer and what waits in its queue.  Safe to repeat."""
+
+    async def remove() -> None:
+        try:
+            await js.delete_consumer(subjects.REQUESTS_STREAM, node)
+        except NotFoundError:
+            return
+
+    await patiently(remove, f"delete consumer {node}")
+    subject = subjects.request_subject(node)
+    await patiently(lambda: js.purge_stream(subjects.REQUESTS_STREAM, subject=subject), f"purge requests of {node}")
+
+
+async def _ensure_consumer(js: JetStreamContext, stream: str, config: ConsumerConfig) -> None:
+    assert config.durable_name is not None
+    name = config.durable_name
+
+    async def ensure() -> None:
+        try:
+            await js.consumer_info(stream, name)
+        except NotFoundError:
+            await js.add_consumer(stream, config)
+
+    await patiently(ensure, f"create consumer {name}")

@@ -1,0 +1,1 @@
+"""Custody of the projects' identities, and passing on single file keys."""

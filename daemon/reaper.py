@@ -1,0 +1,179 @@
+"""The reaper: finishes or undoes what was cut off, wherever it was cut.
+
+Everything under way has a marker in the active bucket, and every upload a record, so one look at these two small buckets
+finds all there is to do, however many backups there are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+
+import msgspec
+import structlog
+
+from contracts.errors import ErrorInfo, StrongroomError
+from contracts.object_keys import ROOT
+from contracts.records import ActiveRun, Activity, AnyRun, RunKind, RunState
+from contracts.wire import utc_now
+from daemon.catalog.buckets import Stored, key
+from daemon.runs.backups import Backups
+from daemon.runs.runs import Runs
+
+log = structlog.get_logger()
+
+
+class ReaperSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long silence is believed to be a pause."""
+
+    every_s: float = 5
+    start_deadline_s: float = 300
+    """A request that no agent has taken up by then is missed."""
+    lost_after_s: float = 90
+    """A running attempt that its node has not named for this long is lost.  Longer than the ack wait of requests (30 s), so
+    that an agent which comes back gets its second attempt."""
+    settle_after_s: float = 10
+    """An ended run whose place was not freed for this long is cleaned up after."""
+    orphan_after_s: float = 3600
+    """Uploads in the bucket that no record knows are aborted when they are this old."""
+    orphans_every_s: float = 600
+
+
+class Reaper:
+    """Runs under a lease; each of its acts is compare-and-set and may be repeated."""
+
+    def __init__(self, runs: Runs, backups: Backups, settings: ReaperSettings) -> None:
+        self._runs = runs
+        self._catalog = runs.catalog
+        self._backups = backups
+        self._settings = settings
+        self._last_named: dict[tuple[str, int], datetime] = {}
+        self._handed_over: set[str] = set()
+        self._ended: dict[str, datetime] = {}
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        loop = asyncio.get_running_loop()
+        # A new leader gives everybody a full term: what it has not seen itself it does not judge.
+        self._last_named.clear()
+        self._handed_over.clear()
+        self._ended.clear()
+        next_orphans = loop.time()
+        while True:
+            try:
+                await self.sweep(utc_now())
+                if loop.time() >= next_orphans:
+                    await self.sweep_orphans(utc_now())
+                    next_orphans = loop.time() + self._settings.orphans_every_s
+            except StrongroomError as exc:
+                log.warning("reaper.postponed", code=exc.code, reason=exc.message)
+            except Exception:
+                log.exception("reaper.failed")
+            await asyncio.sleep(self._settings.every_s)
+
+    async def sweep(self, now: datetime) -> None:
+        """One look at everything under way."""
+        running: set[tuple[str, int]] = set()
+        markers = await self._catalog.active.select()
+        for marker in markers:
+            try:
+                if marker.value.activity is Activity.DELETION:
+                    await self._deletion(marker, now)
+                else:
+                    await self._run(marker, now, running)
+            except StrongroomError as exc:
+                log.warning("reaper.skipped", marker=marker.key, code=exc.code, reason=exc.message)
+        active = {marker.value.run_id for marker in markers}
+        self._ended = {run_id: seen for run_id, seen in self._ended.items() if run_id in active}
+        self._handed_over &= active
+        self._last_named = {run: seen for run, seen in self._last_named.items() if run in running}
+        await self._uploads_of_ended_runs()
+
+    async def sweep_orphans(self, now: datetime) -> None:
+        """Aborts uploads in the bucket that nobody has written down, once they are old enough to be nobody's."""
+        known = {upload.value.upload_id for upload in await self._catalog.uploads.select()}
+        oldest = now - timedelta(seconds=self._settings.orphan_after_s)
+        async for upload in self._runs.store.open_uploads(ROOT):
+            if upload.upload_id not in known and upload.initiated_at < oldest:
+                log.warning("upload.orphaned", object_key=upload.object_key)
+                await self._runs.store.abort_upload(upload.object_key, upload.upload_id)
+
+    async def _run(self, marker: Stored[ActiveRun], now: datetime, running: set[tuple[str, int]]) -> None:
+        active = marker.value
+        kind = RunKind.BACKUP if active.activity is Activity.BACKUP else RunKind.RESTORE
+        stored = await self._runs.bucket(kind).get(key(active.project, active.service, active.run_id))
+        if stored is None:
+            if now - active.since > timedelta(seconds=60):
+                await self._runs.release(marker.key, active.run_id)
+            return
+        record: AnyRun = stored.value
+        if record.state is RunState.REQUESTED:
+            await self._requested(kind, stored, record, now)
+        elif record.state is RunState.RUNNING:
+            running.add((record.id, record.attempt))
+            await self._running(kind, stored, record, now)
+        elif now - self._ended.setdefault(record.id, now) >= timedelta(seconds=self._settings.settle_after_s):
+            # Whoever ended it is normally at this very moment doing the same.
+            await self._runs.settle(record)
+
+    async def _requested(
+        self,
+        kind: RunKind,
+        stored: Stored[AnyRun],
+        record: AnyRun,
+        now: datetime,
+    ) -> None:
+        if now - record.requested_at > timedelta(seconds=self._settings.start_deadline_s):
+            error = ErrorInfo(
+                code="node.unavailable",
+                message=f"no agent on node {record.node} took the request up within "
+                f"{self._settings.start_deadline_s:.0f} s: is strongroom-agent running there?",
+            )
+            await self._runs.end(kind, stored, RunState.MISSED, error)
+        elif record.id not in self._handed_over:
+            # The coordinator that wrote the record may have been cut off before it published the request.
+            await self._runs.hand_over(record)
+            self._handed_over.add(record.id)
+
+    async def _running(
+        self,
+        kind: RunKind,
+        stored: Stored[AnyRun],
+        record: AnyRun,
+        now: datetime,
+    ) -> None:
+        run = (record.id, record.attempt)
+        alive = await self._catalog.alive.get(record.node)
+        named = alive is not None and any((ref.run_id, ref.attempt) == run for ref in alive.value.running)
+        last = self._last_named.setdefault(run, now)
+        if named:
+            self._last_named[run] = now
+        elif now - last > timedelta(seconds=self._settings.lost_after_s):
+            what = "is alive but no longer knows of it" if alive else "stopped answering"
+            error = ErrorInfo(
+                code="agent.lost",
+                message=f"the agent on node {record.node} {what}: nothing was heard of the run for "
+                f"{self._settings.lost_after_s:.0f} s; see the agent's log, then start the run again",
+            )
+            await self._runs.end(kind, stored, RunState.FAILED, error)
+
+    async def _deletion(self, marker: Stored[ActiveRun], now: datetime) -> None:
+        active = marker.value
+        stored = await self._catalog.backups.get(key(active.project, active.service, active.run_id))
+        if stored is not None and stored.value.state is not RunState.DELETING:
+            # Cut off before the record was marked: nothing was removed, so nothing is.
+            if now - active.since > timedelta(seconds=60):
+                await self._runs.release(marker.key, active.run_id)
+            return
+        await self._backups.finish_deletion(active.project, active.service, active.run_id)
+
+    async def _uploads_of_ended_runs(self) -> None:
+        for stored in await self._catalog.uploads.select():
+            upload = stored.value
+            run = await self._catalog.backups.get(key(upload.project, upload.service, upload.run_id))
+            if run is not None and run.value.state.is_active and run.value.attempt == upload.attempt:
+                continue
+            if run is not None and run.value.state is RunState.COMPLETED and run.value.attempt == upload.attempt:
+                await self._runs.forget_upload(stored)
+            else:
+                await self._runs.discard_upload(stored)

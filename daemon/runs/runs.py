@@ -1,0 +1,227 @@
+"""What backups and restores have in common: being claimed, being current, ending, and leaving nothing behind."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, TypeVar
+
+import structlog
+from nats.js import JetStreamContext
+
+from contracts.bus import patiently
+from contracts.errors import ErrorInfo, NotFound
+from contracts.object_keys import backup_prefix
+from contracts.records import (
+    ActiveRun,
+    Activity,
+    AnyRun,
+    BackupRecord,
+    NodeRecord,
+    RestoreRecord,
+    RunKind,
+    RunState,
+    UploadRecord,
+)
+from contracts.requests import BackupRequest, Request, RestoreRequest, message_id
+from contracts.subjects import request_subject
+from contracts.wire import encode, utc_now
+from daemon.catalog.buckets import RecordBucket, RecordChanged, Stored, key
+from daemon.catalog.catalog import Catalog, backup_marker, restore_marker
+from daemon.runs.events import EventPublisher
+from daemon.runs.transitions import AttemptsSpent, claim, end_without_success, not_current
+from daemon.store.s3 import ObjectStore
+
+log = structlog.get_logger()
+
+Run = TypeVar("Run", BackupRecord, RestoreRecord)
+
+_VERB_OF_STATE = {
+    RunState.COMPLETED: "completed",
+    RunState.FAILED: "failed",
+    RunState.CANCELLED: "cancelled",
+    RunState.MISSED: "failed",
+}
+
+
+class Runs:
+    """Transitions of runs with their effects.  Every effect may be repeated: whoever is cut off, another finishes."""
+
+    def __init__(
+        self, catalog: Catalog, store: ObjectStore, events: EventPublisher, js: JetStreamContext, *, max_attempts: int
+    ) -> None:
+        self.catalog = catalog
+        self.store = store
+        self.events = events
+        self._js = js
+        self._max_attempts = max_attempts
+
+    def bucket(self, kind: RunKind) -> RecordBucket[Any]:
+        return self.catalog.backups if kind is RunKind.BACKUP else self.catalog.restores
+
+    async def need(self, kind: RunKind, project: str, service: str, run_id: str) -> Stored[Any]:
+        """The run's record, or Conflict `run.not_current`: an agent that asks for it has nothing to do."""
+        stored = await self.bucket(kind).get(key(project, service, run_id))
+        if stored is None:
+            raise not_current(run_id, "there is no such run")
+        return stored
+
+    async def hand_over(self, record: AnyRun) -> None:
+        """Puts the request into the node's queue.  A repetition within ten minutes is stored once."""
+        request: Request
+        if isinstance(record, BackupRecord):
+            request = BackupRequest(
+                run_id=record.id,
+                project=record.project,
+                service=record.service,
+                attempt=record.attempt,
+                requested_at=record.requested_at,
+            )
+        else:
+            request = RestoreRequest(
+                run_id=record.id,
+                project=record.project,
+                service=record.service,
+                attempt=record.attempt,
+                requested_at=record.requested_at,
+            )
+        headers = {"Nats-Msg-Id": f"{record.project}/{record.service}/{message_id(request)}"}
+        subject = request_subject(record.node)
+        await patiently(lambda: self._js.publish(subject, encode(request), headers=headers), "publish request")
+
+    async def claim(self, kind: RunKind, project: str, service: str, run_id: str, *, node: str, instance: str) -> Any:
+        """The run's record, now held by this instance of the node's agent.  Raises: Conflict `run.not_current`."""
+        while True:
+            stored = await self.need(kind, project, service, run_id)
+            before = stored.value
+            now = utc_now()
+            after = claim(before, node=node, instance=instance, now=now, max_attempts=self._max_attempts)
+            if isinstance(after, AttemptsSpent):
+                error = ErrorInfo(
+                    code="agent.lost",
+                    message=f"the agent on node {node} was lost in each of {before.attempt} attempts; its log may say why",
+                )
+                await self.end(kind, stored, RunState.FAILED, error)
+                raise not_current(run_id, "all its attempts were lost")
+            if after is before:
+                return after
+            try:
+                await self.bucket(kind).update(stored.key, after, stored.revision)
+            except RecordChanged:
+                continue
+            if before.state is RunState.REQUESTED:
+                await self.events.run("started", after, at=now)
+            else:
+                await self.discard_uploads(after, keep_attempt=after.attempt)
+                if kind is RunKind.BACKUP:
+                    await self.events.run("retried", after, at=now, reason="the agent that worked on it is gone")
+            return after
+
+    async def end(self, kind: RunKind, stored: Stored[Any], state: RunState, error: ErrorInfo) -> bool:
+        """Ends a run without success, whatever it is doing; False when it had ended already."""
+        while True:
+            after = end_without_success(stored.value, state, error, utc_now())
+            if after is None:
+                return False
+            try:
+                await self.bucket(kind).update(stored.key, after, stored.revision)
+            except RecordChanged:
+                again = await self.bucket(kind).get(stored.key)
+                if again is None:
+                    return False
+                stored = again
+                continue
+            await self.settle(after)
+            return True
+
+    async def settle(self, record: AnyRun) -> None:
+        """The aftermath of a run that has ended: its event, nothing left of what it gave up, and its place freed.
+
+        The marker goes last, so whoever finds it beside an ended record knows that this has to be done again.
+        """
+        assert not record.state.is_active
+        marker = _marker(record)
+        held = await self.catalog.active.get(marker)
+        if held is None or held.value.run_id != record.id:
+            return
+        if record.state in _VERB_OF_STATE:
+            await self.events.run(_VERB_OF_STATE[record.state], record, at=record.finished_at or utc_now())
+        if isinstance(record, BackupRecord):
+            if record.state in (RunState.COMPLETED, RunState.DELETING):
+                await self.discard_uploads(record, keep_attempt=record.attempt)
+                await self._forget_uploads(record)
+            else:
+                await self.discard_uploads(record)
+                await self.store.clear(backup_prefix(record.project, record.service, record.id))
+        await self.release(marker, record.id)
+
+    async def occupy(self, marker: str, active: ActiveRun) -> ActiveRun | None:
+        """Takes a place that only one may have; answers who has it when that is somebody else."""
+        while True:
+            try:
+                await self.catalog.active.create(marker, active)
+            except RecordChanged:
+                holder = await self.catalog.active.get(marker)
+                if holder is not None:
+                    return None if holder.value.run_id == active.run_id else holder.value
+                continue
+            return None
+
+    async def release(self, marker: str, run_id: str) -> None:
+        """Frees the place, if this run still has it."""
+        stored = await self.catalog.active.get(marker)
+        if stored is not None and stored.value.run_id == run_id:
+            try:
+                await self.catalog.active.delete(marker, stored.revision)
+            except RecordChanged:
+                log.debug("marker.changed", marker=marker)
+
+    async def discard_uploads(self, record: AnyRun, *, keep_attempt: int = 0) -> None:
+        """Nothing is left of the run's uploads, those of `keep_attempt` aside."""
+        for stored in await self.catalog.uploads_of(record.project, record.service, record.id):
+            if stored.value.attempt != keep_attempt:
+                await self.discard_upload(stored)
+
+    async def discard_upload(self, stored: Stored[UploadRecord]) -> None:
+        """Neither parts nor object nor record are left.  Safe to repeat."""
+        upload = stored.value
+        if upload.upload_id and upload.closed is None:
+            await self.store.abort_upload(upload.object_key, upload.upload_id)
+        if not upload.upload_id:
+            # Its coordinator was cut off between asking the store for an id and writing it down.
+            async for found in self.store.open_uploads(upload.object_key):
+                await self.store.abort_upload(found.object_key, found.upload_id)
+        # Whether completion had gone through when it was cut off is not known, so the object goes in any case.
+        await self.store.remove([upload.object_key])
+        await self.forget_upload(stored)
+
+    async def forget_upload(self, stored: Stored[UploadRecord]) -> None:
+        try:
+            await self.catalog.uploads.delete(stored.key, stored.revision)
+        except RecordChanged:
+            log.debug("upload.changed", upload=stored.key)
+
+    async def _forget_uploads(self, record: BackupRecord) -> None:
+        for stored in await self.catalog.uploads_of(record.project, record.service, record.id):
+            await self.forget_upload(stored)
+
+    async def need_upload(self, record: BackupRecord, index: int) -> Stored[UploadRecord]:
+        """Raises: NotFound `artifact.not_found` when the artifact was never opened in this attempt."""
+        stored = await self.catalog.uploads.get(
+            key(record.project, record.service, record.id, str(record.attempt), str(index))
+        )
+        if stored is None:
+            raise NotFound("artifact.not_found", f"artifact {index} of run {record.id} is not open", field="index")
+        return stored
+
+    async def node_record(self, node: str) -> NodeRecord:
+        return (await self.catalog.need_node(node)).value
+
+
+def _marker(record: AnyRun) -> str:
+    if isinstance(record, BackupRecord):
+        return backup_marker(record.project, record.service)
+    return restore_marker(record.target.project, record.target.service)
+
+
+def active_run(activity: Activity, record: AnyRun, since: datetime) -> ActiveRun:
+    return ActiveRun(activity=activity, project=record.project, service=record.service, run_id=record.id, since=since)

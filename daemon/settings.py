@@ -1,0 +1,34 @@
+"""The coordinator's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from contracts.settings import NatsSettings, load_settings
+from daemon.reaper import ReaperSettings
+from daemon.store.settings import StoreSettings
+
+ENV_PREFIX = "STRONGROOM"
+
+
+class CoordinatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`coordinator.toml`; every key may be overridden by `STRONGROOM_<SECTION>_<KEY>`."""
+
+    nats: NatsSettings
+    store: StoreSettings
+    master_key_file: str
+    """Seals the projects' identities; whoever loses it loses every backup whose identity is nowhere else."""
+    replicas: Annotated[int, msgspec.Meta(ge=1, le=5)] = 1
+    """Of streams and buckets, when they are created: 3 in a cluster."""
+    max_attempts: Annotated[int, msgspec.Meta(ge=1, le=10)] = 3
+    reaper: ReaperSettings = ReaperSettings()
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+def load_coordinator_settings(path: Path, environ: Mapping[str, str]) -> CoordinatorSettings:
+    """Raises: InvalidInput `config.invalid` naming the file and the key."""
+    return load_settings(CoordinatorSettings, path, env_prefix=ENV_PREFIX, environ=environ)

@@ -1,0 +1,94 @@
+"""A coordinator inside the test's own event loop, on the test's own nats-server and bucket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from nats.aio.client import Client
+
+from contracts.control import Verb
+from contracts.errors import ErrorInfo, from_info
+from contracts.settings import NatsSettings
+from contracts.subjects import control_subject
+from contracts.wire import Decoder, encode
+from daemon.coordinator import run_coordinator
+from daemon.embedded.private_files import write_private
+from daemon.keys.master import MasterKey
+from daemon.reaper import ReaperSettings
+from daemon.settings import CoordinatorSettings
+from daemon.store.settings import StoreSettings
+from tests.servers.nats import NatsServer
+from tests.servers.s3 import Bucket
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+
+QUICK_REAPER = ReaperSettings(every_s=0.1, start_deadline_s=60, lost_after_s=60)
+
+
+def coordinator_settings(
+    directory: Path,
+    nats_server: NatsServer,
+    bucket: Bucket,
+    *,
+    reaper: ReaperSettings = QUICK_REAPER,
+    url_lifetime_s: int = 60,
+) -> CoordinatorSettings:
+    """Settings whose files lie in `directory`; calling it again gives the same master key."""
+    master, credentials = directory / "master.key", directory / "store.toml"
+    if not master.exists():
+        write_private(master, MasterKey.generate().reveal())
+    server = bucket.server
+    write_private(credentials, f'access_key = "{server.access_key}"\nsecret_key = "{server.secret_key}"\n')
+    return CoordinatorSettings(
+        nats=NatsSettings(url=nats_server.url, nkey_file=str(nats_server.coordinator_seed)),
+        store=StoreSettings(
+            bucket=bucket.name,
+            endpoint_url=server.endpoint_url,
+            region=server.region,
+            credentials_file=str(credentials),
+            url_lifetime_s=url_lifetime_s,
+        ),
+        master_key_file=str(master),
+        reaper=reaper,
+    )
+
+
+@asynccontextmanager
+async def running_coordinator(settings: CoordinatorSettings) -> AsyncIterator[None]:
+    """Ready on entering; stopped in order on leaving."""
+    stop, ready = asyncio.Event(), asyncio.Event()
+    task = asyncio.create_task(run_coordinator(settings, stop, ready=ready.set), name="coordinator")
+    waiting = asyncio.create_task(ready.wait())
+    await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
+    try:
+        if task.done():
+            task.result()
+        yield
+    finally:
+        waiting.cancel()
+        stop.set()
+        await task
+
+
+class Operator:
+    """Calls control verbs over the bus, as the CLI does."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    async def call(self, verb: Verb[Q, A], request: Q) -> A:
+        """Raises: StrongroomError as the coordinator answered it."""
+        decoder: Decoder[A] = Decoder(verb.answer)
+        return decoder.decode(await self.call_raw(verb.name, encode(request)))
+
+    async def call_raw(self, verb: str, data: bytes) -> bytes:
+        message = await self.client.request(control_subject(verb), data, timeout=20)
+        headers: dict[str, Any] = message.headers or {}
+        if "Nats-Service-Error-Code" in headers:
+            raise from_info(Decoder[ErrorInfo](ErrorInfo).decode(message.data))
+        return message.data
