@@ -55,7 +55,7 @@ async def run_agent(settings: AgentSettings, stop: asyncio.Event, *, ready: Call
         tasks = [
             group.create_task(cancellable(heart.look(settings.health_every_s)), name="health"),
             group.create_task(cancellable(heart.beat(settings.heartbeat_s)), name="heartbeat"),
-            group.create_task(logs.send(client, settings.node), name="logs"),
+            group.create_task(cancellable(logs.send(client, settings.node)), name="logs"),
             group.create_task(cancellable(runner.run()), name="requests"),
         ]
         log.info("agent.ready", node=settings.node, services=services.names)

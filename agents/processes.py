@@ -291,9 +291,9 @@ def _spawn(command: Command, *, stdin: bool, stdout: bool) -> Child:
     theirs: dict[str, int] = {}
     try:
         if stdin:
-            theirs["stdin"], ours["stdin"] = _pipe()
+            theirs["stdin"], ours["stdin"] = pipe()
         if stdout:
-            ours["stdout"], theirs["stdout"] = _pipe()
+            ours["stdout"], theirs["stdout"] = pipe()
         ours["stderr"], theirs["stderr"] = os.pipe()
         process = _popen(command, theirs)
         child = Child(command, process, ours.pop("stderr"))
@@ -322,8 +322,8 @@ def _popen(command: Command, fds: Mapping[str, int]) -> subprocess.Popen[bytes]:
         raise RunFailed("engine.tool_missing", f"the program {command.argv[0]} {why}{hint}") from exc
 
 
-def _pipe() -> tuple[int, int]:
-    """(readable, writable), as large as allowed: the program and the other side need not wait for each other as often."""
+def pipe() -> tuple[int, int]:
+    """(readable, writable), both blocking and as large as allowed: both sides need not wait for each other as often."""
     reading, writing = os.pipe()
     with contextlib.suppress(OSError):  # refused to a user who has many large pipes already
         fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
@@ -338,7 +338,7 @@ async def _feed(child: Child, data: bytes) -> None:
             try:
                 view = view[os.write(child.stdin_fd, view) :]
             except BlockingIOError:
-                await _until_writable(child.stdin_fd)
+                await until_writable(child.stdin_fd)
     except BrokenPipeError:
         pass  # it does not want any more; its exit status tells whether that is right
     finally:
@@ -352,7 +352,7 @@ async def _collect(fd: int, limit_bytes: int) -> bytes:
         try:
             data = os.read(fd, _READ_BYTES)
         except BlockingIOError:
-            await _until_readable(fd)
+            await until_readable(fd)
             continue
         if not data:
             return bytes(collected)
@@ -361,7 +361,8 @@ async def _collect(fd: int, limit_bytes: int) -> bytes:
             raise OutputTooLargeError(f"more than {limit_bytes} bytes")
 
 
-async def _until_readable(fd: int) -> None:
+async def until_readable(fd: int) -> None:
+    """Returns when a read would not block: there are bytes, or nobody holds the other end."""
     loop = asyncio.get_running_loop()
     ready: asyncio.Future[None] = loop.create_future()
     loop.add_reader(fd, _set_ready, ready)
@@ -371,7 +372,8 @@ async def _until_readable(fd: int) -> None:
         loop.remove_reader(fd)
 
 
-async def _until_writable(fd: int) -> None:
+async def until_writable(fd: int) -> None:
+    """Returns when a write would not block: there is room, or nobody holds the other end."""
     loop = asyncio.get_running_loop()
     ready: asyncio.Future[None] = loop.create_future()
     loop.add_writer(fd, _set_ready, ready)

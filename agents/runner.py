@@ -44,8 +44,6 @@ log = structlog.get_logger()
 _PULL_S: Final = 5.0
 _AGAIN_AFTER_S: Final = 2.0
 _ACK_S: Final = 10.0
-_CHECK_EVERY_S: Final = 10.0
-"""A third of the requests' ack wait, so that a lost beat or two do not bring the request back."""
 _NOTHING_TO_DO: Final = frozenset({"run.not_current"})
 
 
@@ -265,7 +263,7 @@ class Runner:
     async def _keep(self, run: _Run, conversation: RunConversation) -> None:
         """Keeps the request ours; ends the attempt when the coordinator says so, not when it is merely away."""
         while True:
-            await asyncio.sleep(_CHECK_EVERY_S)
+            await asyncio.sleep(self._settings.check_every_s)
             try:
                 await run.message.in_progress()
                 await conversation.check(run.ref.attempt)

@@ -30,6 +30,9 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     download: DownloadLimits = DownloadLimits()
     parallel_runs: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
     heartbeat_s: Annotated[float, msgspec.Meta(ge=0.1, le=10)] = 5
+    check_every_s: Annotated[float, msgspec.Meta(ge=0.1, le=15)] = 10
+    """How often a run under way is renewed and checked with the coordinator: a third of the requests' ack wait, so that a
+    lost beat or two do not bring the request back."""
     health_every_s: Annotated[float, msgspec.Meta(ge=0.1)] = 30
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

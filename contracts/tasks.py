@@ -27,8 +27,14 @@ async def cancellable(work: Coroutine[Any, Any, T]) -> T:
 
 
 async def cancel_surely(*tasks: asyncio.Task[Any]) -> None:
-    """Returns when all tasks have ended, whatever they ended with."""
+    """Returns when all tasks have ended, whatever they ended with; being cancelled meanwhile changes nothing but the end."""
+    cancelled = False
     while pending := [task for task in tasks if not task.done()]:
         for task in pending:
             task.cancel()
-        await asyncio.wait(pending, timeout=_AGAIN_AFTER_S)
+        try:
+            await asyncio.wait(pending, timeout=_AGAIN_AFTER_S)
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError

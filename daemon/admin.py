@@ -23,11 +23,14 @@ from daemon.runs.events import EventPublisher
 class Admin:
     """What an operator sets up.  Every call either does all it says or changes nothing that matters."""
 
-    def __init__(self, catalog: Catalog, custody: Custody, events: EventPublisher, js: JetStreamContext) -> None:
+    def __init__(
+        self, catalog: Catalog, custody: Custody, events: EventPublisher, js: JetStreamContext, *, ack_wait_s: float
+    ) -> None:
         self._catalog = catalog
         self._custody = custody
         self._events = events
         self._js = js
+        self._ack_wait_s = ack_wait_s
 
     async def create_project(self, name: str, recovery_recipients: Sequence[str]) -> ProjectRecord:
         """A project with a fresh managed key.  Raises: InvalidInput, Conflict `project.exists`."""
@@ -134,7 +137,7 @@ class Admin:
         now = utc_now()
         record = NodeRecord(name=node, created_at=now)
         # The queue comes first: a node that is registered can be given work.
-        await ensure_node_consumer(self._js, node)
+        await ensure_node_consumer(self._js, node, ack_wait_s=self._ack_wait_s)
         try:
             await self._catalog.nodes.create(node, record)
         except RecordChanged:

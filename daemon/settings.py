@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from contracts.settings import NatsSettings, load_settings
+from daemon.catalog.topology import ACK_WAIT_S
 from daemon.reaper import ReaperSettings
 from daemon.store.settings import StoreSettings
 
@@ -25,6 +26,8 @@ class CoordinatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     replicas: Annotated[int, msgspec.Meta(ge=1, le=5)] = 1
     """Of streams and buckets, when they are created: 3 in a cluster."""
     max_attempts: Annotated[int, msgspec.Meta(ge=1, le=10)] = 3
+    request_ack_wait_s: Annotated[float, msgspec.Meta(ge=1)] = ACK_WAIT_S
+    """How long after an agent's last sign of life its request is given out again; of nodes added from now on."""
     reaper: ReaperSettings = ReaperSettings()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

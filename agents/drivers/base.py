@@ -97,7 +97,9 @@ class Driver(Protocol):
     async def check_restore(self, artifacts: list[ArtifactRecord], target: RestoreTarget) -> None:
         """Raises: RunFailed `engine.*`, Conflict `restore.target_not_empty` before anything is changed."""
 
-    def restore(self, artifact: ArtifactRecord, target: RestoreTarget, run_id: str) -> AbstractAsyncContextManager[RestoreSink]:
+    def restore(
+        self, artifact: ArtifactRecord, target: RestoreTarget, run_id: str
+    ) -> AbstractAsyncContextManager[RestoreSink]:
         """Starts the tool that takes one artifact.  `run_id` names what is unfinished, so that a person knows it.
 
         Leaving the context before `finish` returned leaves the target as it was.

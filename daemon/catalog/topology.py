@@ -100,8 +100,8 @@ async def ensure_topology(js: JetStreamContext, *, replicas: int) -> None:
     )
 
 
-async def ensure_node_consumer(js: JetStreamContext, node: str) -> None:
-    """The durable from which only this node's agent may pull."""
+async def ensure_node_consumer(js: JetStreamContext, node: str, *, ack_wait_s: float) -> None:
+    """The durable from which only this node's agent may pull; a request not renewed for `ack_wait_s` is given out again."""
     await _ensure_consumer(
         js,
         subjects.REQUESTS_STREAM,
@@ -110,7 +110,7 @@ async def ensure_node_consumer(js: JetStreamContext, node: str) -> None:
             filter_subject=subjects.request_subject(node),
             ack_policy=AckPolicy.EXPLICIT,
             deliver_policy=DeliverPolicy.ALL,
-            ack_wait=ACK_WAIT_S,
+            ack_wait=ack_wait_s,
             # Attempts are counted in the run's record; the queue never gives a request up by itself.
             max_deliver=-1,
             max_ack_pending=1_000,

@@ -1,0 +1,146 @@
+"""A dump under way: pg_dump's or pg_dumpall's standard output, and whether it is whole."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+from agents.drivers.base import PlannedArtifact
+from agents.drivers.postgresql.attributes import GLOBALS_KIND
+from agents.drivers.postgresql.connection import session
+from agents.drivers.postgresql.discovery import ClusterFacts, look_at_cluster
+from agents.drivers.postgresql.errors import dump_failed, warnings_in
+from agents.drivers.postgresql.psql import Psql
+from agents.drivers.postgresql.quoting import database_conninfo
+from agents.drivers.postgresql.redaction import redactor
+from agents.drivers.postgresql.tools import Tool, find_tool
+from agents.processes import Child, Command, start
+from contracts.errors import RunFailed, StrongroomError
+
+CUSTOM_MAGIC: Final = b"PGDMP"
+SMALLEST_CUSTOM_DUMP: Final = 256
+"""The header and the three entries that every dump has; a dump of an empty database has 852 bytes in version 15."""
+GLOBALS_HEAD: Final = b"-- PostgreSQL database cluster dump"
+GLOBALS_MARK: Final = b"-- PostgreSQL database cluster dump complete"
+_EXIT_TIMEOUT_S: Final = 60.0
+"""From the end of its output to the end of a program: it only has to say goodbye to the server."""
+
+
+class PostgreSQLDump:
+    """`DumpSource` of one artifact."""
+
+    def __init__(
+        self, child: Child, artifact: PlannedArtifact, *, psql: Psql, was_replica: bool, lock_timeout_s: int
+    ) -> None:
+        self._child = child
+        self._artifact = artifact
+        self._psql = psql
+        self._was_replica = was_replica
+        self._lock_timeout_s = lock_timeout_s
+
+    @property
+    def fd(self) -> int:
+        return self._child.stdout_fd
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    async def finish(self, plain_bytes: int, head: bytes, tail: bytes) -> list[str]:
+        """The program's warnings.  Raises: RunFailed `dump.failed`, `dump.incomplete`, `engine.*`."""
+        program = self._child.command.name
+        try:
+            async with asyncio.timeout(_EXIT_TIMEOUT_S):
+                status = await self._child.wait()
+        except TimeoutError:
+            what = f"{program} closed its output but did not end within {_EXIT_TIMEOUT_S:g} s"
+            raise RunFailed("dump.failed", what, detail=self._child.stderr or None) from None
+        if not status.ok:
+            name = self._artifact.name if self._artifact.kind != GLOBALS_KIND else self._psql.connection.database
+            raise dump_failed(program, status, self._child.stderr, self._psql.connection, name, self._lock_timeout_s)
+        self._require_whole(program, plain_bytes, head, tail)
+        return [*warnings_in(self._child.stderr, program), *await self._check_role()]
+
+    def _require_whole(self, program: str, plain_bytes: int, head: bytes, tail: bytes) -> None:
+        why = missing_mark(self._artifact.kind, plain_bytes, head, tail)
+        if why:
+            raise RunFailed(
+                "dump.incomplete",
+                f"{program} ended well, but its dump of {self._artifact.name!r} is not whole: {why}",
+                detail=self._child.stderr or None,
+            )
+
+    async def _check_role(self) -> list[str]:
+        if not self._was_replica:
+            return []
+        try:
+            if (await look_at_cluster(self._psql)).in_recovery:
+                return []
+            what = "the replica became the primary during the dump"
+        except StrongroomError as exc:
+            what = f"after the dump the replica could not be asked whether it still is one ({exc.message})"
+        return [f"{self._artifact.name!r}: {what}; the dump is whole nevertheless"]
+
+
+def missing_mark(kind: str, plain_bytes: int, head: bytes, tail: bytes) -> str:
+    """Why these cannot be the size, the beginning and the end of a whole dump; empty when they can."""
+    if plain_bytes == 0:
+        return "it wrote nothing"
+    if kind == GLOBALS_KIND:
+        if GLOBALS_HEAD not in head:
+            return "the first lines are not pg_dumpall's"
+        return "" if GLOBALS_MARK in tail else "the completion mark at the end is missing"
+    if not head.startswith(CUSTOM_MAGIC):
+        return "it does not begin as an archive of pg_dump"
+    return f"it has only {plain_bytes} bytes" if plain_bytes < SMALLEST_CUSTOM_DUMP else ""
+
+
+@asynccontextmanager
+async def start_dump(psql: Psql, artifact: PlannedArtifact, *, lock_timeout_s: int) -> AsyncIterator[PostgreSQLDump]:
+    """The dump under way; leaving ends it.  Raises: RunFailed `engine.*`."""
+    cluster = await look_at_cluster(psql)
+    if artifact.kind == GLOBALS_KIND:
+        tool = await find_tool("pg_dumpall", psql.connection.bin_dir, at_least=cluster.major)
+        argv = _dump_globals(tool, psql.connection.database, with_passwords=cluster.reads_role_passwords)
+        database = psql.connection.database
+    else:
+        tool = await find_tool("pg_dump", psql.connection.bin_dir, at_least=cluster.major)
+        argv = _dump_database(tool, lock_timeout_s)
+        database = artifact.name
+        _require_database(cluster, database)
+    with session(psql.connection, database, psql.runtime_dir) as opened:
+        command = Command(
+            argv=argv,
+            package="postgresql-client",
+            env=opened.env,
+            pass_fds=opened.pass_fds,
+            redact=redactor(opened.password),
+        )
+        async with start(command, stdout=True) as child:
+            yield PostgreSQLDump(child, artifact, psql=psql, was_replica=cluster.in_recovery, lock_timeout_s=lock_timeout_s)
+
+
+def _dump_database(tool: Tool, lock_timeout_s: int) -> Sequence[str]:
+    """The database itself is named by PGDATABASE: no name can be mistaken for an option or for conninfo there."""
+    return [
+        tool.path,
+        "--format=custom",
+        "--compress=0",  # zstd does it better, and in a thread of ours
+        "--no-password",
+        f"--lock-wait-timeout={lock_timeout_s * 1000}",
+    ]
+
+
+def _dump_globals(tool: Tool, database: str, *, with_passwords: bool) -> Sequence[str]:
+    argv = [tool.path, "--globals-only", "--no-password", "--encoding=UTF8", f"--database={database_conninfo(database)}"]
+    return argv if with_passwords else [*argv, "--no-role-passwords"]
+
+
+def _require_database(cluster: ClusterFacts, name: str) -> None:
+    # pg_dump would say so as well, but in the server's language.
+    if cluster.database(name) is None:
+        raise RunFailed(
+            "engine.database_not_found", f"database {name!r} has been dropped or renamed since the plan was made"
+        )

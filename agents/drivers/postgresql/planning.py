@@ -1,0 +1,165 @@
+"""What a backup is going to consist of: every look at the cluster that a backup needs before its first byte."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from agents.drivers.base import BackupPlan, PlannedArtifact
+from agents.drivers.postgresql.attributes import (
+    DATABASE_KIND,
+    GLOBALS_KIND,
+    DatabaseAttributes,
+    database_attributes,
+    to_attributes,
+)
+from agents.drivers.postgresql.discovery import ClusterFacts, DatabaseFacts, find_position, look_at_cluster, select_databases
+from agents.drivers.postgresql.inventory import DatabaseObjects, look_at_objects, look_at_references
+from agents.drivers.postgresql.psql import Psql
+from agents.drivers.postgresql.rights import look_at_rights, require_connect, require_rights, warn_of_rights
+from agents.drivers.postgresql.tools import Tool, find_tool
+from contracts.errors import RunFailed
+from contracts.records import Attributes
+from contracts.services import PostgreSQLOptions
+from contracts.wire import utc_now
+
+GLOBALS_NAME: Final = "globals"
+_SMALLEST_ESTIMATE: Final = 4096
+_GLOBALS_BYTES_PER_ROLE: Final = 500
+
+
+async def plan_backup(psql: Psql, options: PostgreSQLOptions) -> BackupPlan:
+    """Raises: RunFailed `engine.*`; nothing was changed or locked for long."""
+    cluster = await look_at_cluster(psql, sizes=True)
+    databases, warnings = select_databases(cluster.databases, options.include, options.exclude)
+    names = [database.name for database in databases]
+    require_connect(cluster, names)
+    pg_dump = await find_tool("pg_dump", psql.connection.bin_dir, at_least=cluster.major)
+    tools = {"postgresql": cluster.version, "pg_dump": pg_dump.version}
+    warnings += _warn_of_newer_tool(pg_dump, cluster)
+
+    rights = [(name, await look_at_rights(psql, cluster, name)) for name in names]
+    require_rights(cluster, rights)
+    warnings += warn_of_rights(cluster, rights)
+
+    artifacts: list[PlannedArtifact] = []
+    if options.globals:
+        pg_dumpall = await find_tool("pg_dumpall", psql.connection.bin_dir, at_least=cluster.major)
+        tools["pg_dumpall"] = pg_dumpall.version
+        artifacts.append(_globals_artifact(cluster, names))
+        if not cluster.reads_role_passwords:
+            warnings.append(
+                f"role {cluster.user!r} may not read pg_authid: roles are backed up without their passwords, "
+                "which have to be set anew after a restore"
+            )
+    objects: dict[str, DatabaseObjects] = {}
+    for database in databases:
+        found, left_out = await _objects(psql, database)
+        warnings += left_out
+        if found is not None:
+            objects[database.name] = found
+        references = await look_at_references(psql, database.name)
+        attributes = database_attributes(cluster, database, references, pg_dump)
+        artifacts.append(_database_artifact(database, attributes, found))
+    return BackupPlan(
+        artifacts=artifacts,
+        inventory=await _inventory(psql, cluster, databases, objects),
+        summary=_summary(cluster, databases, objects),
+        tools=tools,
+        warnings=warnings,
+    )
+
+
+def globals_name(databases: list[str]) -> str:
+    """`globals`, unless a database bears that name: names of artifacts are unique in a backup."""
+    name = GLOBALS_NAME
+    while name in databases:
+        name = f"({name})"
+    return name
+
+
+async def _objects(psql: Psql, database: DatabaseFacts) -> tuple[DatabaseObjects | None, list[str]]:
+    try:
+        return await look_at_objects(psql, database)
+    except RunFailed as exc:
+        if exc.code.startswith("engine."):
+            raise
+        return None, [f"{database.name!r}: its inventory could not be made: {exc.message}"]
+
+
+def _database_artifact(
+    database: DatabaseFacts, attributes: DatabaseAttributes, objects: DatabaseObjects | None
+) -> PlannedArtifact:
+    estimate = objects.heap_estimate_bytes if objects is not None else database.size_bytes or 0
+    return PlannedArtifact(
+        name=database.name,
+        kind=DATABASE_KIND,
+        format="pg_dump-custom",
+        suffix="pgdump.zst.age",
+        estimate_bytes=max(estimate, _SMALLEST_ESTIMATE),
+        attributes=to_attributes(attributes),
+    )
+
+
+def _globals_artifact(cluster: ClusterFacts, databases: list[str]) -> PlannedArtifact:
+    return PlannedArtifact(
+        name=globals_name(databases),
+        kind=GLOBALS_KIND,
+        format="sql",
+        suffix="sql.zst.age",
+        estimate_bytes=_SMALLEST_ESTIMATE + _GLOBALS_BYTES_PER_ROLE * cluster.role_count,
+        attributes={
+            "server_version": cluster.version,
+            "role_passwords": cluster.reads_role_passwords,
+            "role_count": cluster.role_count,
+        },
+    )
+
+
+def _warn_of_newer_tool(pg_dump: Tool, cluster: ClusterFacts) -> list[str]:
+    if pg_dump.major == cluster.major:
+        return []
+    what = f"pg_dump {pg_dump.version} is newer than the server ({cluster.version}): its dumps may not restore into that"
+    return [f"{what}; install postgresql-client-{cluster.major}"]
+
+
+async def _inventory(
+    psql: Psql, cluster: ClusterFacts, databases: list[DatabaseFacts], objects: dict[str, DatabaseObjects]
+) -> Any:
+    """Plain data for the sealed inventory."""
+    position = await find_position(psql)
+    return msgspec.to_builtins(
+        {
+            "taken_at": utc_now(),
+            "server_version": cluster.version,
+            "system_identifier": position.system_identifier,
+            "timeline": position.timeline,
+            "lsn": position.lsn,
+            "role": cluster.role,
+            "tablespaces": cluster.tablespaces,
+            "role_count": cluster.role_count,
+            "databases": [
+                {
+                    "name": database.name,
+                    "owner": database.owner,
+                    "encoding": database.encoding,
+                    "lc_collate": database.lc_collate,
+                    "size_bytes": database.size_bytes,
+                    "objects": objects.get(database.name),
+                }
+                for database in databases
+            ],
+        }
+    )
+
+
+def _summary(cluster: ClusterFacts, databases: list[DatabaseFacts], objects: dict[str, DatabaseObjects]) -> Attributes:
+    return {
+        "databases": len(databases),
+        "tables": sum(found.table_count for found in objects.values()),
+        "large_objects": sum(found.large_objects for found in objects.values()),
+        "size_bytes": sum(database.size_bytes or 0 for database in databases),
+        "server_version": cluster.version,
+        "role": cluster.role,
+    }

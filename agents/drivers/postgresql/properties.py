@@ -1,0 +1,125 @@
+"""A database's own settings, grants, connection limit, labels and comment, taken out of its dump.
+
+They stand in the table of contents at the beginning of a custom-format archive, which pg_restore shows only together with
+`CREATE DATABASE` under the old name.  So it is asked to write just that as SQL, which is then turned to the new database.
+Not kept in the artifact's record, because settings may hold secrets and records are open.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Final
+
+from agents.drivers.postgresql.statements import Statement, find_keywords, identifier, render, split_statements, starts_with
+from agents.drivers.postgresql.tools import Tool
+from agents.processes import Command, run
+
+_TIMEOUT_S: Final = 60.0
+_ENTRY: Final = re.compile(
+    r"^\d+; \d+ \d+ (?:DATABASE PROPERTIES|ACL - DATABASE|COMMENT - DATABASE|SECURITY LABEL - DATABASE) .*$", re.MULTILINE
+)
+
+
+@dataclass(frozen=True)
+class Property:
+    """One statement for the new database."""
+
+    sql: str = field(repr=False)
+    subject: str
+    """What it sets, without the value: values may be secret."""
+    role: str | None = None
+    """The role without which it cannot be applied."""
+    needs_roles: bool = False
+    """Grants: left out when roles are to be left alone."""
+
+
+@dataclass(frozen=True)
+class DatabaseProperties:
+    """All of a dump, in the order to apply them."""
+
+    settings: list[Property] = field(default_factory=list)
+    """`ALTER DATABASE … SET`: before the data, since functions in indexes and views may depend on them."""
+    final: list[Property] = field(default_factory=list)
+    """Limits, grants, labels: after the data."""
+    comment: str | None = field(default=None, repr=False)
+    """The statement for the database under its final name."""
+
+
+async def read_properties(head: bytes, pg_restore: Tool, runtime_dir: Path) -> bytes | None:
+    """The SQL for all of them, under the old name and in the dump's encoding.
+
+    None when `head` does not hold the whole table of contents.
+    """
+    listing = await run(Command(argv=[pg_restore.path, "--create", "--list"]), stdin=head, timeout_s=_TIMEOUT_S)
+    if not listing.status.ok:
+        return None
+    entries = _ENTRY.findall(listing.stdout.decode(errors="surrogateescape"))
+    with TemporaryFile(dir=runtime_dir) as file:
+        file.write("".join(f"{entry}\n" for entry in entries).encode(errors="surrogateescape"))
+        file.flush()
+        fd = file.fileno()
+        argv = [pg_restore.path, "--create", f"--use-list=/proc/self/fd/{fd}", "--file=-"]
+        written = await run(Command(argv=argv, pass_fds=(fd,)), stdin=head, timeout_s=_TIMEOUT_S)
+    return written.stdout if written.status.ok else None
+
+
+def parse_properties(script: str, *, scratch: str, target: str) -> DatabaseProperties:
+    """The statements, turned to `scratch` (the comment: to `target`); what is not a database's property is passed over.
+
+    Raises: ValueError for a script that is not what pg_restore writes.
+    """
+    settings: list[Property] = []
+    final: list[Property] = []
+    comment: str | None = None
+    for statement in split_statements(script):
+        if starts_with(statement, "COMMENT", "ON", "DATABASE"):
+            comment = render(_turned(statement, 3, target))
+        elif (setting := _setting(statement, scratch)) is not None:
+            settings.append(setting)
+        elif (other := _limit_or_label(statement, scratch) or _grant(statement, scratch)) is not None:
+            final.append(other)
+    return DatabaseProperties(settings, final, comment)
+
+
+def _setting(statement: Statement, database: str) -> Property | None:
+    if starts_with(statement, "ALTER", "DATABASE") and starts_with(statement[3:], "SET"):
+        return Property(render(_turned(statement, 2, database)), f"setting {_text(statement, 4)}")
+    if starts_with(statement, "ALTER", "ROLE") and starts_with(statement[3:], "IN", "DATABASE"):
+        role = statement[2].name
+        subject = f"setting {_text(statement, 7)} of role {role!r}"
+        return Property(render(_turned(statement, 5, database)), subject, role, needs_roles=True)
+    return None
+
+
+def _limit_or_label(statement: Statement, database: str) -> Property | None:
+    if starts_with(statement, "ALTER", "DATABASE"):  # but not its OWNER, which CREATE DATABASE has set
+        for keyword, subject in (("CONNECTION", "connection limit"), ("IS_TEMPLATE", "template mark")):
+            if starts_with(statement[3:], keyword):
+                return Property(render(_turned(statement, 2, database)), subject)
+    if starts_with(statement, "SECURITY", "LABEL") and (on := find_keywords(statement, "ON", "DATABASE")) >= 0:
+        return Property(render(_turned(statement, on + 2, database)), "security label")
+    return None
+
+
+def _grant(statement: Statement, database: str) -> Property | None:
+    on = find_keywords(statement, "ON", "DATABASE")
+    if on < 0 or statement[0].keyword not in ("GRANT", "REVOKE"):
+        return None
+    grantee = find_keywords(statement, "TO" if statement[0].keyword == "GRANT" else "FROM") + 1
+    role = None if _text(statement, grantee).upper() == "PUBLIC" else statement[grantee].name
+    subject = f"{statement[0].keyword} {_text(statement, 1)} on the database"
+    return Property(render(_turned(statement, on + 2, database)), subject, role, needs_roles=True)
+
+
+def _turned(statement: Statement, index: int, database: str) -> Statement:
+    """The statement with another name for the database, which stands at `index`."""
+    if len(statement) <= index or statement[index].name is None:
+        raise ValueError(f"no database name where one should be in: {render(statement[:3])} …")
+    return [*statement[:index], identifier(database), *statement[index + 1 :]]
+
+
+def _text(statement: Statement, index: int) -> str:
+    return statement[index].text if 0 <= index < len(statement) else ""

@@ -1,0 +1,36 @@
+"""The next step after an error, where its own sentence does not name one."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_HINTS: Final[dict[str, str]] = {
+    "project.not_found": "`strongroom project list` shows the projects, `strongroom project create NAME` makes one",
+    "project.not_empty": "delete its services first: `strongroom service delete PROJECT/SERVICE`",
+    "service.not_found": "`strongroom service list` shows the services, `strongroom service add` adds one",
+    "service.not_empty": "`strongroom backup list PROJECT/SERVICE` shows them, `strongroom backup delete` removes one",
+    "service.not_configured": "on the node: `strongroom-agent service add PROJECT/SERVICE --kind postgresql …`",
+    "node.not_found": "`strongroom node list` shows the nodes, `strongroom node add NAME` registers one",
+    "node.in_use": "`strongroom service change PROJECT/SERVICE --node OTHER` moves a service to other nodes",
+    "node.unavailable": "`strongroom node list` shows which agents are alive",
+    "backup.not_found": "`strongroom backup list PROJECT/SERVICE` shows the backups that there are",
+    "backup.not_completed": "`strongroom backup list PROJECT/SERVICE` shows which backups are completed",
+    "artifact.not_found": "`strongroom backup show BACKUP` lists the artifacts",
+    "backup.in_use": "`strongroom restores list` shows the restores under way",
+    "restore.not_found": "`strongroom restores list` shows the restores that there are",
+    "restore.busy": "`strongroom restores list` shows it, `strongroom restores cancel` stops it",
+    "run.overlap": "`strongroom backup follow BACKUP` waits for it, `strongroom backup cancel BACKUP` stops it",
+    "record.changed": "look at it again, then repeat the command",
+    "engine.unreachable": "on the node: `strongroom-agent service check` asks the database itself",
+    "engine.auth_failed": "on the node: `strongroom-agent service check` asks the database itself",
+    "engine.permission": "on the node: `strongroom-agent service check` asks the database itself",
+    "key.unavailable": "`strongroom backup download --encrypted` gets the file for whoever holds the identity",
+    "store.unavailable": "try again; if it lasts, look at the object store and the coordinator's `[store]` settings",
+    "artifact.corrupt": "do not delete anything: another backup may be whole, and `--encrypted` still gets the bytes",
+    "internal": "the coordinator's log has the details",
+}
+
+
+def hint_for(code: str, message: str) -> str:
+    """The step for this code; empty when there is none, or when the message itself says what to run."""
+    return "" if "`" in message else _HINTS.get(code, "")

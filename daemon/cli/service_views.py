@@ -1,0 +1,107 @@
+"""Services as people see them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
+from contracts.control import NodeView, ServiceView
+from contracts.records import BackupRecord
+from contracts.services import ServiceOptions
+from contracts.wire import utc_now
+from daemon.cli.figures import ago, size, stamp
+from daemon.cli.plain_text import visible
+from daemon.cli.tables import Column, print_facts, print_table
+from daemon.cli.words import elapsed, health, moment, run_name
+
+
+def draw_services(console: Console, views: Sequence[ServiceView]) -> None:
+    """One line a service."""
+    now = utc_now()
+    rows: list[list[str | Text]] = []
+    for view in views:
+        last = view.last_completed
+        rows.append(
+            [
+                Text(f"{view.record.project}/{view.record.name}", style="name"),
+                view.kind,
+                ", ".join(view.record.nodes),
+                Text(stamp(last.requested_at)) if last else Text("never", style="bad"),
+                ago(last.requested_at, now) if last else "",
+                size(last.size_bytes) if last else "",
+                Text(view.active, style="busy"),
+            ]
+        )
+    print_table(
+        console,
+        [
+            Column("SERVICE"),
+            Column("KIND", rank=3),
+            Column("NODES", rank=2),
+            Column("LAST BACKUP (UTC)"),
+            Column("AGE", rank=1),
+            Column("STORED", rank=4, align="right"),
+            Column("UNDER WAY", rank=1),
+        ],
+        rows,
+    )
+
+
+def draw_service(console: Console, view: ServiceView, nodes: Sequence[NodeView]) -> None:
+    """Everything about one service; `nodes` are all that the coordinator knows."""
+    record = view.record
+    now = utc_now()
+    name = f"{record.project}/{record.name}"
+    console.print(Text.assemble("Service ", (name, "name")))
+    print_facts(
+        console,
+        [
+            ("kind", view.kind),
+            *_options(record.options),
+            ("nodes", ", ".join(record.nodes)),
+            ("added", moment(record.created_at, now)),
+            ("under way", Text(f"{name}/{view.active}" if view.active else "", style="busy")),
+            ("last backup", _last(view.last_completed)),
+        ],
+    )
+    seen = [node for node in nodes if node.record.name in record.nodes]
+    if seen:
+        console.print()
+        print_table(
+            console,
+            [Column("NODE"), Column("AGENT"), Column("SEES", fold=True)],
+            [
+                (
+                    Text(node.record.name, style="name"),
+                    Text("alive", style="good") if node.alive else Text("silent", style="bad"),
+                    health(node.alive.services.get(name)) if node.alive else "",
+                )
+                for node in seen
+            ],
+        )
+
+
+def _last(backup: BackupRecord | None) -> Text:
+    if backup is None:
+        return Text("none completed yet", style="bad")
+    facts = f"{size(backup.size_bytes)} stored, took {elapsed(backup) or 'unknown'}"
+    return Text.assemble((run_name(backup), ""), "\n", moment(backup.requested_at, utc_now()), "\n", facts)
+
+
+def _options(options: ServiceOptions) -> list[tuple[str, str]]:
+    """The options by their names: the same for every kind."""
+    document: dict[str, Any] = msgspec.to_builtins(options)
+    document.pop("kind", None)
+    return [(name.removesuffix("_s").replace("_", " "), _value(name, v)) for name, v in document.items()]
+
+
+def _value(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return visible(", ".join(map(str, value)))
+    return f"{value} s" if name.endswith("_s") else visible(str(value))

@@ -1,0 +1,153 @@
+"""`strongroom service`: what is backed up."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from contracts import control
+from contracts.errors import InvalidInput
+from contracts.ids import check_slug, parse_service_ref
+from daemon.cli.arguments import ServiceArgument
+from daemon.cli.command import Call, command
+from daemon.cli.help_pages import Index
+from daemon.cli.service_options import (
+    ExcludeOption,
+    GlobalsOption,
+    IncludeOption,
+    KindOption,
+    LockTimeoutOption,
+    NodesOption,
+    changed_options,
+    new_options,
+)
+from daemon.cli.service_views import draw_service, draw_services
+
+services = typer.Typer(cls=Index, no_args_is_help=True, help="Databases that are backed up.")
+
+
+def add_to(app: typer.Typer) -> None:
+    app.add_typer(services, name="service", rich_help_panel="Set up")
+
+
+@command(
+    services,
+    "add",
+    examples=[
+        ("strongroom service add acme/orders --kind postgresql --node db1", "all databases of a server"),
+        (
+            "strongroom service add acme/orders --kind postgresql --node db1 --node db2 --exclude 'test_*'",
+            "two nodes that reach it, and databases to leave out",
+        ),
+    ],
+)
+async def add(
+    call: Call,
+    service: ServiceArgument,
+    kind: KindOption,
+    node: NodesOption,
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
+    with_globals: GlobalsOption = None,
+    lock_timeout: LockTimeoutOption = None,
+) -> None:
+    """Add a service to a project."""
+    project, name = parse_service_ref(service)
+    if not node:
+        raise InvalidInput("input.invalid", "a service needs at least one node: name it with --node", field="node")
+    options = new_options(kind, include=include, exclude=exclude, with_globals=with_globals, lock_timeout_s=lock_timeout)
+    async with call.connect() as client:
+        request = control.ServiceAdd(project=project, name=name, options=options, nodes=node)
+        record = await client.ask(control.SERVICE_ADD, request)
+    call.terminal.result(
+        record, lambda console: console.print(Text.assemble("Added service ", (f"{project}/{name}", "name")))
+    )
+    call.terminal.say(
+        f"On {' and '.join(record.nodes)}: `strongroom-agent service add {service} --kind {kind} …` tells the agent how to "
+        f"reach it; then `strongroom backup create {service}`."
+    )
+
+
+@command(
+    services,
+    "change",
+    examples=[
+        ("strongroom service change acme/orders --node db2", "other nodes; the list is replaced"),
+        ("strongroom service change acme/orders --exclude 'test_*' --exclude scratch", "other databases to leave out"),
+        ("strongroom service change acme/orders --include ''", "no choice any more: all databases"),
+    ],
+)
+async def change(
+    call: Call,
+    service: ServiceArgument,
+    node: NodesOption = None,
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
+    with_globals: GlobalsOption = None,
+    lock_timeout: LockTimeoutOption = None,
+) -> None:
+    """Change what is backed up, or the nodes; what is not named stays as it is.
+
+    Lists are replaced, and an empty text empties them."""
+    project, name = parse_service_ref(service)
+    async with call.connect() as client:
+        view = await client.ask(control.SERVICE_SHOW, control.ServiceRef(project=project, service=name))
+        options = changed_options(
+            view.record.options, include=include, exclude=exclude, with_globals=with_globals, lock_timeout_s=lock_timeout
+        )
+        if options == view.record.options and node is None:
+            raise InvalidInput("input.invalid", "nothing to change was named: see --help")
+        request = control.ServiceChange(
+            project=project,
+            service=name,
+            options=options if options != view.record.options else None,
+            nodes=[check_slug(each, "node") for each in node] if node else None,
+        )
+        record = await client.ask(control.SERVICE_CHANGE, request)
+    view = msgspec.structs.replace(view, record=record)
+    call.terminal.result(record, lambda console: draw_service(console, view, []))
+
+
+@command(
+    services,
+    "list",
+    examples=[("strongroom service list", "all services"), ("strongroom service list acme", "those of a project")],
+)
+async def list_(
+    call: Call,
+    project: Annotated[str, typer.Argument(metavar="PROJECT", help="Only of this project.", show_default=False)] = "",
+) -> None:
+    """List services and when each was last backed up."""
+    async with call.connect() as client:
+        answer = await client.ask(control.SERVICE_LIST, control.ServiceList(project=project))
+
+    def draw(console: Console) -> None:
+        if answer.services:
+            draw_services(console, answer.services)
+        else:
+            call.terminal.say("There are no services yet: `strongroom service add PROJECT/SERVICE …` adds one.")
+
+    call.terminal.result(answer, draw)
+
+
+@command(services, "show", examples=[("strongroom service show acme/orders", "its options, nodes and last backup")])
+async def show(call: Call, service: ServiceArgument) -> None:
+    """Show a service, what its nodes see of it, and its last backup."""
+    project, name = parse_service_ref(service)
+    async with call.connect() as client:
+        view = await client.ask(control.SERVICE_SHOW, control.ServiceRef(project=project, service=name))
+        nodes = [] if call.terminal.as_json else (await client.ask(control.NODE_LIST, control.Nothing())).nodes
+    call.terminal.result(view, lambda console: draw_service(console, view, nodes))
+
+
+@command(services, "delete", examples=[("strongroom service delete acme/orders", "a service without backups")])
+async def delete(call: Call, service: ServiceArgument) -> None:
+    """Delete a service that has no backups."""
+    project, name = parse_service_ref(service)
+    async with call.connect() as client:
+        answer = await client.ask(control.SERVICE_DELETE, control.ServiceRef(project=project, service=name))
+    call.terminal.result(answer, lambda console: console.print(f"Deleted service {service}"))

@@ -1,0 +1,97 @@
+"""Tables that fit the terminal: what matters least is left out before anything is cut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Literal, NamedTuple
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from daemon.cli.plain_text import visible
+
+_GAP: Final = 2
+_LEAST: Final = 12
+"""Cells that a column keeps when even the indispensable ones do not fit."""
+
+
+class Column(NamedTuple):
+    """A column's head, and how dispensable it is: the highest rank goes first, 0 never goes."""
+
+    title: str
+    rank: int = 0
+    align: Literal["left", "right"] = "left"
+    fold: bool = False
+    """Whether long values may be broken into lines; ids and names that will be copied may not."""
+
+
+Cell = str | Text
+
+
+def print_table(console: Console, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> None:
+    """The rows under their heads, as many columns as the console has room for."""
+    texts = [[_text(cell) for cell in row] for row in rows]
+    shown = plan_columns(columns, texts, console.width)
+    table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="quiet")
+    for at in shown:
+        column = columns[at]
+        table.add_column(
+            column.title,
+            justify=column.align,
+            no_wrap=not column.fold,
+            overflow="fold" if column.fold else "ellipsis",
+            min_width=min(_LEAST, _width(columns, texts, at)),
+        )
+    for row in texts:
+        table.add_row(*(row[at] for at in shown))
+    _print(console, table)
+
+
+def print_facts(console: Console, facts: Sequence[tuple[str, Cell]]) -> None:
+    """One line a fact, its name in front; facts without a value are left out."""
+    grid = Table.grid(padding=(0, _GAP, 0, 0))
+    grid.add_column(style="quiet", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in facts:
+        text = _text(value)
+        if text.plain:
+            grid.add_row(name, text)
+    _print(console, grid)
+
+
+def plan_columns(columns: Sequence[Column], rows: Sequence[Sequence[Text]], width: int) -> list[int]:
+    """The indices of the columns to show, in order."""
+    shown = list(range(len(columns)))
+    widths = [_width(columns, rows, at) for at in shown]
+    # A column of empty cells says nothing, whatever its rank.
+    if rows:
+        shown = [at for at in shown if columns[at].rank == 0 or any(row[at].plain for row in rows)]
+    while sum(widths[at] + _GAP for at in shown) - _GAP > width:
+        dispensable = [at for at in shown if columns[at].rank]
+        if not dispensable:
+            break
+        shown.remove(max(dispensable, key=lambda at: (columns[at].rank, at)))
+    return shown
+
+
+def _width(columns: Sequence[Column], rows: Sequence[Sequence[Text]], at: int) -> int:
+    widest = max((cell_len(row[at].plain) for row in rows), default=0)
+    # A value that may be folded needs no more than a readable part of the line.
+    return max(cell_len(columns[at].title), min(widest, 24) if columns[at].fold else widest)
+
+
+def _text(cell: Cell) -> Text:
+    return cell if isinstance(cell, Text) else Text(visible(cell))
+
+
+def _print(console: Console, table: Table) -> None:
+    if console.is_terminal:
+        console.print(table)
+        return
+    # Into a file or a pipe without the blanks that fill the last column.
+    with console.capture() as capture:
+        console.print(table)
+    for line in capture.get().splitlines():
+        console.print(Text(line.rstrip()), soft_wrap=True)

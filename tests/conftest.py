@@ -1,0 +1,117 @@
+"""Fixtures for all tests: real servers on free ports, in temporary directories that go with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+from daemon.embedded.store_config import StoreLimits
+from tests.servers.directories import server_directory, sweep
+from tests.servers.nats import NatsFactory, NatsServer
+from tests.servers.postgres import Database, PostgresCluster, PostgresFactory
+from tests.servers.s3 import Bucket, S3Factory, S3Server
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "nodes(*names): the nodes that may connect to the test's nats_server")
+
+
+def pytest_sessionstart() -> None:
+    sweep()
+
+
+@contextmanager
+def _running_nats(*nodes: str) -> Iterator[NatsServer]:
+    with server_directory("nats") as directory:
+        server = NatsServer(directory, nodes)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.kill()
+
+
+@contextmanager
+def _running_s3(limits: StoreLimits | None = None) -> Iterator[S3Server]:
+    with server_directory("s3") as directory:
+        server = S3Server(directory, limits)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.kill()
+
+
+@contextmanager
+def _running_postgres(**settings: str) -> Iterator[PostgresCluster]:
+    with server_directory("pg") as directory:
+        cluster = PostgresCluster(directory, settings)
+        try:
+            cluster.start()
+            yield cluster
+        finally:
+            cluster.discard()
+
+
+@pytest.fixture
+def nats_factory() -> Iterator[NatsFactory]:
+    """`nats_factory("db-1", "db-2")`: a running nats-server of its own that knows these nodes."""
+    with ExitStack() as stack:
+        yield lambda *nodes: stack.enter_context(_running_nats(*nodes))
+
+
+@pytest.fixture
+def nats_server(request: pytest.FixtureRequest, nats_factory: NatsFactory) -> NatsServer:
+    """A fresh nats-server with nodes `node-1` and `node-2`, or those of `@pytest.mark.nodes("db-1", ...)`."""
+    marker = request.node.get_closest_marker("nodes")
+    return nats_factory(*(marker.args if marker else ("node-1", "node-2")))
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    """The object store of all tests; take `bucket` unless the test needs no bucket or several."""
+    with _running_s3() as server:
+        yield server
+
+
+@pytest.fixture
+def s3_factory() -> Iterator[S3Factory]:
+    """`s3_factory(limits)`: an object store of the test's own, to be killed, restarted or filled (about 3 s)."""
+    with ExitStack() as stack:
+        yield lambda limits=None: stack.enter_context(_running_s3(limits))
+
+
+@pytest.fixture
+def bucket(s3: S3Server) -> Iterator[Bucket]:
+    """A fresh bucket in the session's object store."""
+    created = s3.create_bucket()
+    try:
+        yield created
+    finally:
+        created.remove()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresCluster]:
+    """The PostgreSQL cluster of all tests; take `database` unless the test needs the superuser or several."""
+    with _running_postgres() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def postgres_factory() -> Iterator[PostgresFactory]:
+    """`postgres_factory(wal_level="logical")`: a cluster of the test's own, with these settings (about 2 s)."""
+    with ExitStack() as stack:
+        yield lambda **settings: stack.enter_context(_running_postgres(**settings))
+
+
+@pytest.fixture
+def database(postgres: PostgresCluster) -> Iterator[Database]:
+    """A fresh database with a role of its own in the session's cluster."""
+    created = postgres.create_database()
+    try:
+        yield created
+    finally:
+        postgres.drop_database(created.name)

@@ -1,0 +1,1 @@
+"""Real servers for tests: on free ports, in temporary directories, gone without trace afterwards."""
