@@ -39,6 +39,8 @@ log = structlog.get_logger()
 
 QUEUE = "coordinator"
 """Queue group of all handlers: of several coordinators, one gets each message."""
+INBOX = "_INBOX_coordinator"
+"""Apart from `_INBOX`, below which operators may listen."""
 _HANDLERS_AT_ONCE = 256
 """Messages of one subject being handled at the same time; more wait in the subscription."""
 _DRAIN_S = 10.0
@@ -55,7 +57,7 @@ async def run_coordinator(
         async def closed() -> None:
             lost.set()
 
-        client = await connect(settings.nats, name="strongroom coordinator", closed=closed)
+        client = await connect(settings.nats, name="strongroom coordinator", inbox_prefix=INBOX, closed=closed)
         stack.push_async_callback(client.close)
         js = client.jetstream(timeout=5)
         store = await stack.enter_async_context(open_store(settings.store))

@@ -31,6 +31,10 @@ class BlockPool:
     def total_bytes(self) -> int:
         return self._count * BLOCK_BYTES
 
+    @property
+    def promised_bytes(self) -> int:
+        return (self._count - self._unpromised) * BLOCK_BYTES
+
     def promise(self, blocks: int) -> bool:
         """Whether that many may be taken; if so they are set aside."""
         if blocks > self._unpromised:

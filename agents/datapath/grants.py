@@ -22,7 +22,7 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 _BATCH: Final = 32
-_AHEAD: Final = 8
+_AHEAD: Final = 3
 """A new batch is asked for when fewer than this many parts beyond the one in hand are signed."""
 _MARGIN: Final = timedelta(seconds=30)
 

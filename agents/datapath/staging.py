@@ -40,6 +40,12 @@ class Staging:
         """Room that is set aside in the spool at the moment."""
         return self._spool.used_bytes
 
+    @property
+    def used_bytes(self) -> int:
+        """Room that is set aside in memory and spool at the moment."""
+        with self._room:
+            return self._memory.promised_bytes + self._spool.used_bytes
+
     def reserve(self, size_bytes: int, *, scratch: memoryview, patience_s: float, stop: StopSignal) -> Place:
         """Room for a part, in memory if it is small and there is some within `patience_s`, or else on disk.
 

@@ -15,7 +15,7 @@ from daemon.cli.inventory_views import draw_inventory
 from daemon.cli.plain_text import visible
 from daemon.cli.stock_commands import draw_stock_commands
 from daemon.cli.tables import Column, print_facts, print_table
-from daemon.cli.words import elapsed, error_lines, moment, run_name, state, warning_lines
+from daemon.cli.words import STATE_STYLES, elapsed, error_lines, moment, run_name, state, warning_lines
 
 
 def draw_backups(console: Console, records: Sequence[BackupRecord]) -> None:
@@ -145,7 +145,7 @@ def _holds(record: BackupRecord) -> str:
 def _notes(record: BackupRecord) -> Text:
     """The most telling thing about it: an error, then warnings, then tags."""
     if record.error is not None:
-        return Text(record.error.code, style="bad")
+        return Text(record.error.code, style=STATE_STYLES[record.state])
     notes = Text()
     if record.warnings:
         notes.append(count(len(record.warnings), "warning"), style="odd")

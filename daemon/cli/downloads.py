@@ -96,9 +96,9 @@ async def download(
             )
         ref = RunRef(record.project, record.service, record.id)
         chosen = choose(record, artifact or [])
-        paths = plan_paths(record, chosen, output, encrypted=encrypted)
+        directory, paths = plan_paths(record, chosen, output, encrypted=encrypted)
         _warn_of_room(call, chosen, paths, encrypted=encrypted)
-        with TargetFiles(paths, overwrite=force) as targets, view_of(call.terminal, chosen) as view:
+        with TargetFiles(paths, directory, overwrite=force) as targets, view_of(call.terminal, chosen) as view:
             await _save_all(client, ref, chosen, paths, targets, view, encrypted=encrypted)
             targets.publish()
     saved = Saved(
@@ -127,17 +127,22 @@ def choose(record: BackupRecord, wanted: Sequence[str]) -> list[ArtifactRecord]:
     return [each for each in record.artifacts if each.name in wanted]
 
 
-def plan_paths(record: BackupRecord, chosen: Sequence[ArtifactRecord], output: str, *, encrypted: bool) -> list[Path]:
-    """Where each artifact goes.  One artifact may go to a file; several, and whatever ends with `/`, go into a directory."""
+def plan_paths(
+    record: BackupRecord, chosen: Sequence[ArtifactRecord], output: str, *, encrypted: bool
+) -> tuple[Path | None, list[Path]]:
+    """The directory that may be made for it, and where each artifact goes.
+
+    One artifact may go to a file, in a directory that is there; several, and whatever ends with `/`, go into a directory.
+    """
     names = plan_names(chosen, encrypted=encrypted)
     whole = len(chosen) == len(record.artifacts)
     if not output:
         directory = Path(f"{record.project}-{record.service}-{record.id}") if whole else Path()
-        return [directory / name for name in names]
+        return directory, [directory / name for name in names]
     given = Path(output).expanduser()
     if len(chosen) == 1 and not output.endswith("/") and not given.is_dir():
-        return [given]
-    return [given / name for name in names]
+        return None, [given]
+    return given, [given / name for name in names]
 
 
 async def _save_all(

@@ -12,7 +12,7 @@ from contracts.wire import utc_now
 from daemon.cli.figures import size, stamp, when
 from daemon.cli.plain_text import visible
 from daemon.cli.tables import Column, print_facts, print_table
-from daemon.cli.words import elapsed, error_lines, moment, run_name, state, warning_lines
+from daemon.cli.words import STATE_STYLES, elapsed, error_lines, moment, run_name, state, warning_lines
 
 
 def draw_restores(console: Console, records: Sequence[RestoreRecord]) -> None:
@@ -36,7 +36,7 @@ def draw_restores(console: Console, records: Sequence[RestoreRecord]) -> None:
                 elapsed(record),
                 record.backup_id,
                 f"{record.target.project}/{record.target.service} on {record.node}",
-                Text(record.error.code if record.error else "", style="bad"),
+                Text(record.error.code if record.error else "", style=STATE_STYLES[record.state]),
             )
             for record in records
         ],

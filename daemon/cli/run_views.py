@@ -116,7 +116,7 @@ def _bar(fraction: float | None, now_s: float, console: Console) -> Padding:
     else:
         bar = ProgressBar(total=1.0, completed=fraction, width=width, complete_style="busy", finished_style="good")
         line.add_row(bar, f"{fraction:.0%}")
-    return Padding(line, (0, 0, 0, 2))
+    return Padding(line, (0, 0, 0, 2), expand=False)
 
 
 def _one_line(text: Text) -> Text:

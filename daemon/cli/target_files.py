@@ -20,8 +20,11 @@ _NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno
 class TargetFiles:
     """The files of one download.  Leaving the block without `publish` removes all that was written."""
 
-    def __init__(self, paths: Sequence[Path], *, overwrite: bool) -> None:
-        """Raises: InvalidInput when a file is there already or its directory cannot be used; nothing is made then."""
+    def __init__(self, paths: Sequence[Path], directory: Path | None, *, overwrite: bool) -> None:
+        """`directory` is made if it is not there; any other must be.
+
+        Raises: InvalidInput when a file is there already or its directory cannot be used; nothing is made then.
+        """
         self._overwrite = overwrite
         self._temporary: dict[Path, Path] = {}
         self._made: list[Path] = []
@@ -30,8 +33,11 @@ class TargetFiles:
                 raise _invalid(path, "is a directory")
             if not overwrite and (path.exists() or path.is_symlink()):
                 raise _invalid(path, "exists already; --force replaces it")
-        for directory in dict.fromkeys(path.parent for path in paths):
+        if directory is not None:
             self._ensure(directory)
+        for parent in {path.parent for path in paths}:
+            if not parent.is_dir():
+                raise _invalid(parent, "is not a directory")
 
     def __enter__(self) -> TargetFiles:
         return self
@@ -96,7 +102,6 @@ class TargetFiles:
             if not directory.is_dir():
                 raise _invalid(directory, "is not a directory") from None
         except OSError as exc:
-            self.__exit__()
             raise _invalid(directory, f"cannot be made: {exc.strerror}") from exc
         else:
             self._made.append(directory)

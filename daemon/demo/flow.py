@@ -21,7 +21,7 @@ from daemon.cli.config import load_operator_settings
 from daemon.cli.figures import count, ratio, size
 from daemon.demo.compare import Comparison, compare_snapshots
 from daemon.demo.folder import demo_folder
-from daemon.demo.interrupts import ended_in_order
+from daemon.demo.interrupts import stoppable
 from daemon.demo.programs import Programs, find_programs
 from daemon.demo.proof import Proof, download, open_artifact, write_recovery_key
 from daemon.demo.psql import Psql
@@ -62,54 +62,50 @@ async def run_demo(options: DemoOptions, console: Console | None = None, *, live
     """The whole round; steps are shown on `console`, with moving progress when `live`, and nothing without one.
 
     A copy that is not like its original is a result (`passed` is false); whatever keeps the round from its end is raised.
-    Failed or cancelled, it stops what it started and removes the folder, unless that is to be kept.
-    Raises: StrongroomError.
+    Failed, cancelled or told to end by SIGTERM, it stops what it started and removes the folder, unless that is to be kept.
+    Raises: StrongroomError, KeyboardInterrupt after SIGTERM and SIGHUP.
     """
     check_size(options.size_bytes)
     programs = find_programs()
     steps = Steps(console, live=live, count=8)
     passable = programs.server_user is not None
-    with (
-        ended_in_order(),
-        demo_folder(options.directory, keep=options.keep, size_bytes=options.size_bytes, passable=passable) as folder,
-    ):
+    folder = demo_folder(options.directory, keep=options.keep, size_bytes=options.size_bytes, passable=passable)
+    with folder as path:
         if console is not None and options.keep:
-            console.print(Text(f"Everything lies in {folder}"))
+            console.print(Text(f"Everything lies in {path}"))
         try:
-            async with AsyncExitStack() as stack:
-                return await _go_round(stack, steps, options, programs, folder)
+            return await stoppable(_go_round(steps, options, programs, path))
         except StrongroomError:
             if console is not None and not options.keep:
                 console.print(Text("        with --keep the folder stays, with the servers' logs", style="dim"))
             raise
 
 
-async def _go_round(
-    stack: AsyncExitStack, steps: Steps, options: DemoOptions, programs: Programs, folder: Path
-) -> DemoResult:
+async def _go_round(steps: Steps, options: DemoOptions, programs: Programs, folder: Path) -> DemoResult:
     began = time.monotonic()
-    world = await _start(stack, steps, programs, folder, keep=options.keep)
-    data, original = await _make_data(world, steps, options.size_bytes)
-    key_file = await _set_up(world, steps)
-    backup = await _back_up(world, steps)
-    artifact = next(one for one in backup.artifacts if one.name == data.database)
-    proof = await _prove(world, steps, backup, artifact, key_file)
-    restore = await _restore(world, steps, backup)
-    comparison = await _compare(world, steps, original)
-    made, put_back = _transfer(backup, backup.plain_bytes), _transfer(restore, artifact.plain_bytes)
-    return DemoResult(
-        passed=comparison.equal,
-        database_bytes=data.database_bytes,
-        backup=made,
-        restore=put_back,
-        ratio=round(made.native_bytes / made.stored_bytes, 3),
-        proof=proof,
-        comparison=comparison,
-        warnings=[*backup.warnings, *restore.warnings],
-        steps=steps.results,
-        elapsed_s=round(time.monotonic() - began, 3),
-        folder=str(folder) if options.keep else "",
-    )
+    async with AsyncExitStack() as stack:
+        world = await _start(stack, steps, programs, folder, keep=options.keep)
+        data, original = await _make_data(world, steps, options.size_bytes)
+        key_file = await _set_up(world, steps)
+        backup = await _back_up(world, steps)
+        artifact = next(one for one in backup.artifacts if one.name == data.database)
+        proof = await _prove(world, steps, backup, artifact, key_file)
+        restore = await _restore(world, steps, backup)
+        comparison = await _compare(world, steps, original)
+        made, put_back = _transfer(backup, backup.plain_bytes), _transfer(restore, artifact.plain_bytes)
+        return DemoResult(
+            passed=comparison.equal,
+            database_bytes=data.database_bytes,
+            backup=made,
+            restore=put_back,
+            ratio=round(made.native_bytes / made.stored_bytes, 3),
+            proof=proof,
+            comparison=comparison,
+            warnings=[*backup.warnings, *restore.warnings],
+            steps=steps.results,
+            elapsed_s=round(time.monotonic() - began, 3),
+            folder=str(folder) if options.keep else "",
+        )
 
 
 async def _start(stack: AsyncExitStack, steps: Steps, programs: Programs, folder: Path, *, keep: bool) -> _World:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import os
 import secrets
 import shutil
 from collections.abc import Sequence
@@ -38,6 +36,7 @@ from daemon.embedded.store_config import (
 )
 from daemon.embedded.store_security import write_security
 from daemon.embedded.supervisor import Supervisor
+from daemon.store.durability import sync_filesystem
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -95,7 +94,7 @@ class EmbeddedStore:
         SeaweedFS answers as soon as the kernel has the bytes, which a crash of the server survives and one of the machine
         does not.  Raises: OSError when the disk refused data that were acknowledged before.
         """
-        await asyncio.to_thread(_sync_filesystem, self.directory)
+        await sync_filesystem(self.directory)
 
 
 async def start_object_store(supervisor: Supervisor, settings: EmbeddedStoreSettings) -> EmbeddedStore:
@@ -229,14 +228,3 @@ async def _ensure_bucket(client: S3Client, bucket: str) -> None:
     except ClientError as exc:
         if exc.response.get("Error", {}).get("Code") not in {"BucketAlreadyExists", "BucketAlreadyOwnedByYou"}:
             raise
-
-
-def _sync_filesystem(path: Path) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        if libc.syncfs(descriptor) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), str(path))
-    finally:
-        os.close(descriptor)

@@ -5,12 +5,11 @@ Everything lies in one directory and is made at the first start; later starts fi
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -18,11 +17,12 @@ from typing import Any, Final
 import tomli_w
 
 from contracts import control
-from contracts.errors import Conflict, StrongroomError
+from contracts.errors import StrongroomError
 from contracts.ids import check_slug
 from contracts.settings import NatsSettings
 from daemon.cli.client import ControlClient, connect_operator
 from daemon.embedded.children import Child, ChildSpec, plain_environment
+from daemon.embedded.data_dir import hold_data_dir
 from daemon.embedded.nats_config import NodeAccess
 from daemon.embedded.nats_server import EmbeddedNats, EmbeddedNatsSettings, start_nats
 from daemon.embedded.nkey_files import ensure_user_seed
@@ -34,6 +34,9 @@ from daemon.keys.master import MasterKey
 
 _READY_S: Final = 60.0
 _AGENT_STOP_S: Final = 15.0
+_STORE_STOP_S: Final = 4.0
+"""It would wait for a quarter of a minute for subscribers that are all its own, and close its volumes after that.  It is
+killed instead, once everything is on the disk, which it survives."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +105,7 @@ async def running_stack(options: UpOptions) -> AsyncIterator[Stack]:
     places = _Places(make_private_dir(options.data.resolve()))
     for path in (places.config, places.services):
         make_private_dir(path)
-    with _locked(places.data / "lock"):
+    async with hold_data_dir(places.data):
         node_seed = places.config / f"node-{options.node}.nk"
         access = NodeAccess(name=options.node, public_key=ensure_user_seed(node_seed))
         async with Supervisor() as supervisor:
@@ -110,28 +113,35 @@ async def running_stack(options: UpOptions) -> AsyncIterator[Stack]:
                 supervisor,
                 EmbeddedNatsSettings(directory=places.data / "nats", port=options.nats_port, nodes=[access]),
             )
-            objects = EmbeddedStoreSettings(
-                directory=places.data / "objects", s3_port=options.s3_port, limits=options.limits
-            )
             store = await start_object_store(
-                supervisor, replace(objects, stop_grace_s=0.0) if options.throwaway else objects
+                supervisor,
+                EmbeddedStoreSettings(
+                    directory=places.data / "objects",
+                    s3_port=options.s3_port,
+                    limits=options.limits,
+                    stop_grace_s=0.0 if options.throwaway else _STORE_STOP_S,
+                ),
             )
             operator_nats = {"url": nats.url, "nkey_file": str(nats.operator_seed)}
             _write_toml(places.operator_config, {"nats": operator_nats})
             coordinator = await _start_coordinator(supervisor, places, nats, store, options)
             await _register(nats, options.node)
             agent = await _start_agent(supervisor, places, nats, node_seed, options)
-            yield Stack(
-                data=places.data,
-                node=options.node,
-                nats_url=nats.url,
-                s3_url=store.endpoint_url,
-                bucket=store.bucket,
-                operator_config=places.operator_config,
-                services_dir=places.services,
-                logs={child.name: child.log.path for child in (nats.child, store.child, coordinator, agent)},
-                master_key=places.master_key,
-            )
+            try:
+                yield Stack(
+                    data=places.data,
+                    node=options.node,
+                    nats_url=nats.url,
+                    s3_url=store.endpoint_url,
+                    bucket=store.bucket,
+                    operator_config=places.operator_config,
+                    services_dir=places.services,
+                    logs={child.name: child.log.path for child in (nats.child, store.child, coordinator, agent)},
+                    master_key=places.master_key,
+                )
+            finally:
+                if not options.throwaway:
+                    await store.flush()
 
 
 async def _start_coordinator(
@@ -152,6 +162,7 @@ async def _start_coordinator(
                 "bucket": store.bucket,
                 "endpoint_url": store.endpoint_url,
                 "region": store.region,
+                "sync_dir": str(store.directory),
                 "credentials_file": str(credentials),
             },
         },
@@ -253,17 +264,3 @@ def _python_environment() -> dict[str, str]:
 
 def _write_toml(path: Path, content: dict[str, Any]) -> None:
     write_private(path, tomli_w.dumps(content))
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            message = f"another strongroom uses {path.parent}: stop it, or choose another directory with --data"
-            raise Conflict("record.changed", message, field="data") from None
-        yield
-    finally:
-        os.close(descriptor)

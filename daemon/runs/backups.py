@@ -98,6 +98,7 @@ class Backups:
             manifest = encode(_manifest(record, report))
             object_key = manifest_key(record.project, record.service, record.id)
             await self._runs.store.write_once(object_key, manifest)
+            await self._runs.store.make_durable()
             after = complete_backup(record, report, manifest_key=object_key, manifest_bytes=len(manifest))
             try:
                 await self._catalog.backups.update(stored.key, after, stored.revision)

@@ -19,6 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from contracts.asks import PartReceipt
 from contracts.errors import Corrupt, InvalidInput, RunFailed, StrongroomError, Unavailable
 from contracts.settings import load_settings
+from daemon.store.durability import sync_filesystem
 from daemon.store.settings import StoreCredentials, StoreSettings
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class ObjectStore:
         self._client = client
         self._signer = signer
         self.bucket = settings.bucket
+        self._sync_dir = settings.sync_dir
         self.url_lifetime = timedelta(seconds=settings.url_lifetime_s)
         """How long a signed URL works."""
 
@@ -74,6 +76,14 @@ class ObjectStore:
         with _translated(object_key):
             answer = await self._client.create_multipart_upload(Bucket=self.bucket, Key=object_key)
         return answer["UploadId"]
+
+    async def make_durable(self) -> None:
+        """What was stored so far survives a power cut; nothing to do for a store that sees to that itself."""
+        if self._sync_dir:
+            try:
+                await sync_filesystem(Path(self._sync_dir))
+            except OSError as exc:
+                raise Unavailable("store.unavailable", f"the disk below the object store failed: {exc}") from exc
 
     async def sign_part(self, object_key: str, upload_id: str, number: int) -> str:
         """A URL that lets its bearer PUT this one part, for a while."""

@@ -22,6 +22,9 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     path_style: bool = True
     """`https://host/bucket/key` rather than `https://bucket.host/key`."""
     create_bucket: bool = False
+    sync_dir: str = ""
+    """Directory of a store on this machine that does not wait for its disk (SeaweedFS): its file system is synced before a
+    backup counts as completed."""
     url_lifetime_s: Annotated[int, msgspec.Meta(ge=5, le=7 * 86_400)] = 3600
     """How long a signed URL works; one that runs out is asked for anew."""
 

@@ -38,6 +38,8 @@ from tests.servers.process import ServerFailed, ServerProcess
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
 
+TINY = StoreLimits(volume_size_mb=8, max_volumes=4)
+"""A store that is full after some 20 MB: `s3_factory(TINY)`."""
 _START_ATTEMPTS = 5
 _PROBE_BUCKET = "probe"
 _CONFIG = AioConfig(
@@ -215,6 +217,15 @@ class Bucket:
 
     def write(self, key: str, data: bytes) -> None:
         self.server.blocking_client.put_object(Bucket=self.name, Key=key, Body=data)
+
+    def fill(self, size_bytes: int = 5_000_000, at_most: int = 100) -> int:
+        """Writes objects `fill-0`, `fill-1`, ... until the store refuses one; how many it took.  See `TINY`."""
+        for number in range(at_most):
+            try:
+                self.write(f"fill-{number}", bytes(size_bytes))
+            except ClientError:
+                return number
+        raise AssertionError(f"the store took {at_most} objects of {size_bytes} bytes")
 
     def close_to_writes(self) -> None:
         """From now on the store refuses all writes to this bucket as it does when it has no room: status 500.

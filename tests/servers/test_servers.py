@@ -13,7 +13,7 @@ from tests.servers.directories import sweep
 from tests.servers.nats import NatsServer
 from tests.servers.postgres import Database, PostgresCluster, PostgresFactory
 from tests.servers.process import is_alive
-from tests.servers.s3 import Bucket, S3Server
+from tests.servers.s3 import TINY, Bucket, S3Factory, S3Server
 from tests.servers.waiting import eventually, eventually_blocking
 
 ROOT = Path(__file__).parents[2]
@@ -62,6 +62,16 @@ def test_a_bucket_can_be_closed_to_writes_and_opened_again(s3: S3Server, bucket:
     bucket.open_to_writes()
     bucket.write("after", b"1")
     assert bucket.list_keys() == ["after", "before"]
+
+
+def test_a_store_without_room_refuses_writes_and_keeps_what_it_has(s3_factory: S3Factory) -> None:
+    bucket = s3_factory(TINY).create_bucket()
+    stored = bucket.fill()
+    assert 2 <= stored < 10
+    with pytest.raises(ClientError, match="InternalError"):
+        bucket.write("one more", b"x")
+    assert bucket.list_keys() == [f"fill-{number}" for number in range(stored)]
+    assert bucket.read("fill-0") == bytes(5_000_000)
 
 
 def test_every_test_gets_an_empty_bucket(s3: S3Server, bucket: Bucket) -> None:

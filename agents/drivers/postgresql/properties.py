@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Final
 
+from agents.drivers.postgresql.quoting import quote_identifier
 from agents.drivers.postgresql.statements import Statement, find_keywords, identifier, render, split_statements, starts_with
 from agents.drivers.postgresql.tools import Tool
 from agents.processes import Command, run
@@ -34,6 +35,17 @@ class Property:
     """The role without which it cannot be applied."""
     needs_roles: bool = False
     """Grants: left out when roles are to be left alone."""
+    limits_sessions: bool = False
+
+
+@dataclass(frozen=True)
+class Comment:
+    """What is said of the database."""
+
+    literal: str = field(repr=False)
+
+    def on(self, database: str) -> str:
+        return f"COMMENT ON DATABASE {quote_identifier(database)} IS {self.literal}"
 
 
 @dataclass(frozen=True)
@@ -44,8 +56,7 @@ class DatabaseProperties:
     """`ALTER DATABASE … SET`: before the data, since functions in indexes and views may depend on them."""
     final: list[Property] = field(default_factory=list)
     """Limits, grants, labels: after the data."""
-    comment: str | None = field(default=None, repr=False)
-    """The statement for the database under its final name."""
+    comment: Comment | None = None
 
 
 async def read_properties(head: bytes, pg_restore: Tool, runtime_dir: Path) -> bytes | None:
@@ -66,21 +77,22 @@ async def read_properties(head: bytes, pg_restore: Tool, runtime_dir: Path) -> b
     return written.stdout if written.status.ok else None
 
 
-def parse_properties(script: str, *, scratch: str, target: str) -> DatabaseProperties:
-    """The statements, turned to `scratch` (the comment: to `target`); what is not a database's property is passed over.
+def parse_properties(script: str, database: str) -> DatabaseProperties:
+    """The statements, turned to `database`; what is not a database's property is passed over.
 
     Raises: ValueError for a script that is not what pg_restore writes.
     """
     settings: list[Property] = []
     final: list[Property] = []
-    comment: str | None = None
+    comment: Comment | None = None
     for statement in split_statements(script):
         if starts_with(statement, "COMMENT", "ON", "DATABASE"):
-            comment = render(_turned(statement, 3, target))
-        elif (setting := _setting(statement, scratch)) is not None:
+            comment = Comment(statement[-1].text) if statement[-1].kind == "string" else None
+        elif (setting := _setting(statement, database)) is not None:
             settings.append(setting)
-        elif (other := _limit_or_label(statement, scratch) or _grant(statement, scratch)) is not None:
+        elif (other := _label_or_limit(statement, database) or _grant(statement, database)) is not None:
             final.append(other)
+    final.sort(key=lambda one: one.limits_sessions)  # last: after it we might not get in ourselves
     return DatabaseProperties(settings, final, comment)
 
 
@@ -94,11 +106,11 @@ def _setting(statement: Statement, database: str) -> Property | None:
     return None
 
 
-def _limit_or_label(statement: Statement, database: str) -> Property | None:
+def _label_or_limit(statement: Statement, database: str) -> Property | None:
     if starts_with(statement, "ALTER", "DATABASE"):  # but not its OWNER, which CREATE DATABASE has set
         for keyword, subject in (("CONNECTION", "connection limit"), ("IS_TEMPLATE", "template mark")):
             if starts_with(statement[3:], keyword):
-                return Property(render(_turned(statement, 2, database)), subject)
+                return Property(render(_turned(statement, 2, database)), subject, limits_sessions=True)
     if starts_with(statement, "SECURITY", "LABEL") and (on := find_keywords(statement, "ON", "DATABASE")) >= 0:
         return Property(render(_turned(statement, on + 2, database)), "security label")
     return None

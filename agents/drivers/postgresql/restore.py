@@ -109,7 +109,7 @@ class DatabaseRestore:
             return head, DatabaseProperties()
         try:
             text = decode_text(script, self._plan.attributes.encoding)
-            return head, parse_properties(text, scratch=self._plan.scratch, target=self._plan.target)
+            return head, parse_properties(text, self._plan.scratch)
         except ValueError as exc:
             self._warnings.append(f"the database's own settings and grants could not be understood: {exc}")
             return head, DatabaseProperties()
@@ -168,13 +168,16 @@ class DatabaseRestore:
             self._warnings.append(f"run ANALYZE in {self._plan.target!r}, it could not be done: {exc.message}")
 
     async def _comment(self, properties: DatabaseProperties) -> str:
-        """The statement that takes the mark of what is unfinished away, as a part of the swap."""
+        """The statement that replaces the mark of what is unfinished, as a part of the swap.
+
+        A comment in another encoding has to be made in the database itself, so there it goes before.
+        """
         if properties.comment is not None and self._plan.attributes.encoding == "UTF8":
-            return properties.comment.under(self._plan.target)
+            return properties.comment.on(self._plan.target)
         if properties.comment is None:
             return f"COMMENT ON DATABASE {quote_identifier(self._plan.target)} IS NULL"
         await self._psql.execute(
-            [properties.comment.under(self._plan.scratch)], "commenting on the database", database=self._plan.scratch
+            [properties.comment.on(self._plan.scratch)], "commenting on the database", database=self._plan.scratch
         )
         return "SELECT"
 

@@ -49,9 +49,13 @@ class PipeDump:
 
     async def finish(self, plain_bytes: int, head: bytes, tail: bytes) -> list[str]:
         self.finished_with = (plain_bytes, head, tail)
+        await self.ending()
         if self._failure is not None:
             raise self._failure
         return ["a warning of the tool"]
+
+    async def ending(self) -> None:
+        """For tests that look at things just then."""
 
     def __enter__(self) -> Self:
         return self

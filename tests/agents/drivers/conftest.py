@@ -14,6 +14,11 @@ from tests.servers.tools import pg_bin
 
 _RICH = Path(__file__).with_name("rich.sql")
 
+_INVOLVED = """
+SELECT d.datname FROM pg_database d WHERE d.datname = 'postgres' OR d.oid IN (
+  SELECT s.dbid FROM pg_shdepend s JOIN pg_roles r ON r.oid = s.refobjid WHERE r.rolname = %s)
+"""
+
 Factory = Callable[..., str]
 
 
@@ -65,7 +70,7 @@ def new_role(postgres: PostgresCluster) -> Iterator[Callable[..., tuple[str, str
 
     yield make
     for name in names:
-        for database in database_names(postgres) - {"template0"}:
+        for (database,) in postgres.query(_INVOLVED, [name]):
             run_sql(postgres, database, f"DROP OWNED BY {quoted(name)}")
         for (database,) in postgres.query("SELECT datname FROM pg_database WHERE pg_get_userbyid(datdba) = %s", [name]):
             postgres.query(f"DROP DATABASE {quoted(database)} WITH (FORCE)")

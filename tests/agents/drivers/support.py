@@ -71,6 +71,25 @@ def record_of(planned: PlannedArtifact, data: bytes) -> ArtifactRecord:
     return msgspec.json.decode(msgspec.json.encode(record), type=ArtifactRecord)
 
 
+def database_record(name: str, *, kind: str = "database", **attributes: Any) -> ArtifactRecord:
+    """A record without an object, for checks."""
+    return ArtifactRecord(
+        name=name,
+        kind=kind,
+        format="pg_dump-custom",
+        object_key=f"acme/orders/{name}.pgdump.zst.age",
+        stored_bytes=1000,
+        plain_bytes=1000,
+        sha256="0" * 64,
+        attributes={"server_version": "15.1", "tool_version": "15.1", "encoding": "UTF8", **attributes},
+    )
+
+
+def globals_record(plain_bytes: int = 1000) -> ArtifactRecord:
+    record = database_record("globals", kind="globals")
+    return msgspec.structs.replace(record, format="sql", plain_bytes=plain_bytes)
+
+
 def read_all(fd: int) -> bytes:
     parts = []
     while part := os.read(fd, 1024 * 1024):
@@ -178,6 +197,7 @@ def open_database(cluster: PostgresCluster, database: str) -> Iterator[psycopg.C
         user=cluster.superuser,
         password=cluster.password,
         autocommit=True,
+        options="-c default_transaction_read_only=off",
     ) as client:
         yield client
 
