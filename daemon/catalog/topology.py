@@ -30,60 +30,44 @@ _BUCKETS: Final = (
 )
 
 
-async def ensure_topology(js: JetStreamContext, *, replicas: int) -> None:
-    """Creates what is absent.  Safe to repeat and to run from several coordinators at once."""
-    await ensure_stream(
-        js,
-        StreamConfig(
-            name=subjects.REQUESTS_STREAM,
-            subjects=[subjects.REQUEST_SUBJECTS],
+def _streams(replicas: int) -> list[StreamConfig]:
+    def queue(name: str, subject: str) -> StreamConfig:
+        return StreamConfig(
+            name=name,
+            subjects=[subject],
             retention=RetentionPolicy.WORK_QUEUE,
             storage=StorageType.FILE,
             num_replicas=replicas,
-            # The server's own default is 1,000 consumers a stream, which here would be 1,000 nodes.
+            # The server's own default is 1,000 consumers a stream, which for requests would be 1,000 nodes.
             max_consumers=MAX_NODES,
             duplicate_window=600,
-        ),
-    )
-    await ensure_stream(
-        js,
-        StreamConfig(
-            name=subjects.REPORTS_STREAM,
-            subjects=[subjects.REPORT_SUBJECTS],
-            retention=RetentionPolicy.WORK_QUEUE,
-            storage=StorageType.FILE,
-            num_replicas=replicas,
-            duplicate_window=600,
-        ),
-    )
-    await ensure_stream(
-        js,
-        StreamConfig(
-            name=subjects.EVENTS_STREAM,
-            subjects=[subjects.EVENT_SUBJECTS],
+        )
+
+    def record(name: str, subject: str, days: int) -> StreamConfig:
+        return StreamConfig(
+            name=name,
+            subjects=[subject],
             retention=RetentionPolicy.LIMITS,
             storage=StorageType.FILE,
             num_replicas=replicas,
-            max_age=400 * _DAY_S,
+            max_age=days * _DAY_S,
             discard=DiscardPolicy.OLD,
             allow_direct=True,
             duplicate_window=600,
-        ),
-    )
-    await ensure_stream(
-        js,
-        StreamConfig(
-            name=subjects.LOGS_STREAM,
-            subjects=[subjects.LOG_SUBJECTS],
-            retention=RetentionPolicy.LIMITS,
-            storage=StorageType.FILE,
-            num_replicas=replicas,
-            max_age=30 * _DAY_S,
-            discard=DiscardPolicy.OLD,
-            allow_direct=True,
-            duplicate_window=120,
-        ),
-    )
+        )
+
+    return [
+        queue(subjects.REQUESTS_STREAM, subjects.REQUEST_SUBJECTS),
+        queue(subjects.REPORTS_STREAM, subjects.REPORT_SUBJECTS),
+        record(subjects.EVENTS_STREAM, subjects.EVENT_SUBJECTS, 400),
+        record(subjects.LOGS_STREAM, subjects.LOG_SUBJECTS, 30),
+    ]
+
+
+async def ensure_topology(js: JetStreamContext, *, replicas: int) -> None:
+    """Creates what is absent.  Safe to repeat and to run from several coordinators at once."""
+    for config in _streams(replicas):
+        await ensure_stream(js, config)
     for bucket in _BUCKETS:
         await ensure_bucket(js, bucket, replicas=replicas)
     await ensure_bucket(js, subjects.KEYS_BUCKET, replicas=replicas, erasable=True)

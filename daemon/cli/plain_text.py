@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import unicodedata
-
-_ALLOWED = frozenset({"\n"})
-
 
 def visible(text: str, *, one_line: bool = True) -> str:
-    """The text with control and direction-changing characters written out, as `\\x1b`; nothing in it moves the cursor."""
+    """The text with all that does not print written out, as `\\x1b`: nothing in it moves the cursor or turns it around."""
     if text.isprintable():
         return text
-    allowed = frozenset() if one_line else _ALLOWED
-    return "".join(c if c in allowed or not _acts(c) else _spelled(c) for c in text.expandtabs(4))
-
-
-def _acts(character: str) -> bool:
-    return unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+    kept = "" if one_line else "\n"
+    return "".join(c if c in kept or c.isprintable() else _spelled(c) for c in text.expandtabs(4))
 
 
 def _spelled(character: str) -> str:

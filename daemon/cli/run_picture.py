@@ -45,9 +45,8 @@ class RunPicture:
         if before is None or progress.attempt > before.attempt:
             self.done.clear()
             self._points.clear()
-        elif before.artifact and (before.artifact_index, "finishing") != (progress.artifact_index, progress.phase):
-            through = progress.artifact_index > before.artifact_index or progress.phase == "finishing"
-            if through and before.phase != "finishing":
+        elif before.artifact and before.phase != "finishing":
+            if progress.artifact_index > before.artifact_index or progress.phase == "finishing":
                 self.done.append(before.artifact)
         self.progress = progress
         self._heard_s = now_s

@@ -22,6 +22,7 @@ from daemon.cli.figures import duration, rate, size
 _PLAIN_EVERY_S: Final = 5.0
 _RATE_AFTER_S: Final = 0.5
 """Before that, a rate is mostly noise."""
+_WORTH_TELLING_S: Final = 0.1
 _BAR_COLUMNS: Final = 30
 _INDENT: Final = 8
 
@@ -66,8 +67,8 @@ def describe(done_bytes: int, total_bytes: int, elapsed_s: float) -> str:
     if elapsed_s >= _RATE_AFTER_S and done_bytes:
         per_s = done_bytes / elapsed_s
         parts.append(rate(per_s))
-        if total_bytes > done_bytes:
-            parts.append(f"{duration((total_bytes - done_bytes) / per_s)} left")
+        if (left_s := (total_bytes - done_bytes) / per_s) >= _WORTH_TELLING_S:
+            parts.append(f"{duration(left_s)} left")
     return ", ".join(parts)
 
 
@@ -98,7 +99,7 @@ class Steps:
         self.results.append(StepResult(title=title, passed=step.passed, outcome=step.outcome, elapsed_s=elapsed_s))
         self._end(number, title, duration(elapsed_s), passed=step.passed)
         if step.outcome:
-            self._console.print(_indented(step.outcome))
+            _tell(self._console, step.outcome)
 
     def _end(self, number: str, title: str, how: str, *, passed: bool) -> None:
         mark = ("✓", "green") if passed else ("✗", "bold red")
@@ -122,7 +123,7 @@ class Steps:
             nonlocal told_at
             if time.monotonic() - told_at >= _PLAIN_EVERY_S:
                 told_at = time.monotonic()
-                self._console.print(_indented(what))
+                _tell(self._console, what)
 
         return tell
 
@@ -150,5 +151,9 @@ class _Drawing:
         return Group(self._spinner, Padding(line, (0, 0, 0, _INDENT)))
 
 
-def _indented(lines: str) -> Padding:
-    return Padding(Text(lines, style="dim"), (0, 0, 0, _INDENT), expand=False)
+def _tell(console: Console, lines: str) -> None:
+    for line in lines.splitlines():
+        if console.is_terminal:  # where a long line is broken, and its rest stands below its beginning
+            console.print(Padding(Text(line, style="dim"), (0, 0, 0, _INDENT), expand=False))
+        else:
+            console.print(Text(" " * _INDENT + line))

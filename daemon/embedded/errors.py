@@ -29,7 +29,8 @@ class DataDirBusy(Conflict):
     """Another process holds the data directory; two servers on the same files would destroy them."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__("config.invalid", f"{path} is in use by another Strongroom process: stop that one, or choose another directory", field="data_dir")
+        message = f"{path} is in use by another Strongroom process: stop that one, or choose another directory"
+        super().__init__("config.invalid", message, field="data_dir")
         self.path = path
 
 

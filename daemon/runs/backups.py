@@ -110,10 +110,7 @@ class Backups:
     async def cancel(self, project: str, service: str, backup_id: str, *, actor: str = "") -> BackupRecord:
         """Ends a backup that has not ended; its agent stops at its next question.  Raises: Conflict `run.not_current`."""
         stored = await self._catalog.need_backup(project, service, backup_id)
-        by = f" by {actor}" if actor else ""
-        error = ErrorInfo(code="run.cancelled", message=f"the backup was cancelled{by}")
-        if not await self._runs.end(RunKind.BACKUP, stored, RunState.CANCELLED, error):
-            raise Conflict("run.not_current", f"backup {backup_id} has ended already: it is {stored.value.state}")
+        await self._runs.cancel(RunKind.BACKUP, stored, actor=actor)
         return (await self._catalog.need_backup(project, service, backup_id)).value
 
     async def delete(self, project: str, service: str, backup_id: str, *, reason: str, actor: str = "") -> None:

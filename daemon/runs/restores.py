@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from contracts.errors import Conflict, Denied, ErrorInfo, InvalidInput, NotFound
+from contracts.errors import Conflict, Denied, InvalidInput, NotFound
 from contracts.ids import new_run_id
 from contracts.records import Activity, BackupRecord, RestoreRecord, RestoreTarget, RunKind, RunState
 from contracts.reports import RestoreFinished
@@ -111,10 +111,7 @@ class Restores:
     async def cancel(self, project: str, service: str, restore_id: str, *, actor: str = "") -> RestoreRecord:
         """Ends a restore that has not ended; the target is left as it was.  Raises: Conflict `run.not_current`."""
         stored = await self._catalog.need_restore(project, service, restore_id)
-        by = f" by {actor}" if actor else ""
-        error = ErrorInfo(code="run.cancelled", message=f"the restore was cancelled{by}")
-        if not await self._runs.end(RunKind.RESTORE, stored, RunState.CANCELLED, error):
-            raise Conflict("run.not_current", f"restore {restore_id} has ended already: it is {stored.value.state}")
+        await self._runs.cancel(RunKind.RESTORE, stored, actor=actor)
         return (await self._catalog.need_restore(project, service, restore_id)).value
 
 

@@ -9,7 +9,7 @@ import structlog
 from nats.js import JetStreamContext
 
 from contracts.bus import patiently
-from contracts.errors import ErrorInfo, NotFound
+from contracts.errors import Conflict, ErrorInfo, NotFound
 from contracts.object_keys import backup_prefix
 from contracts.records import (
     ActiveRun,
@@ -132,6 +132,13 @@ class Runs:
                 continue
             await self.settle(after)
             return True
+
+    async def cancel(self, kind: RunKind, stored: Stored[Any], *, actor: str) -> None:
+        """Ends a run because somebody wants it ended.  Raises: Conflict `run.not_current` when it has ended already."""
+        by = f" by {actor}" if actor else ""
+        error = ErrorInfo(code="run.cancelled", message=f"the {kind} was cancelled{by}")
+        if not await self.end(kind, stored, RunState.CANCELLED, error):
+            raise Conflict("run.not_current", f"{kind} {stored.value.id} has ended already: it is {stored.value.state}")
 
     async def settle(self, record: AnyRun) -> None:
         """The aftermath of a run that has ended: its event, nothing left of what it gave up, and its place freed.
