@@ -31,8 +31,9 @@ class Library:
 
     async def server(self) -> Attributes:
         """What the coordinator stands on."""
+        server = self._client.connected_server_version
         return {
-            "nats_server": str(self._client.connected_server_version),
+            "nats_server": f"{server.major}.{server.minor}.{server.patch}",
             "nats_url": self._client.connected_url.netloc if self._client.connected_url else "",
             "bucket": self._store.bucket,
         }

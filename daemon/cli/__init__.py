@@ -16,6 +16,11 @@ def main() -> None:
     """The entry point `strongroom`; ends the process with the status that `daemon.cli.failures` documents."""
     try:
         from daemon.cli.entry import run
+
+        sys.exit(run(sys.argv[1:]))
+    except KeyboardInterrupt:
+        # While the imports went on; afterwards `run` says the same.
+        sys.exit(130)
     except ModuleNotFoundError as exc:
         if (exc.name or "").partition(".")[0] not in _OF_THE_EXTRA:
             raise
@@ -24,4 +29,3 @@ def main() -> None:
             "as in: pip install 'strongroom[daemon]'\n"
         )
         sys.exit(2)
-    sys.exit(run(sys.argv[1:]))

@@ -45,9 +45,8 @@ class RunPicture:
         if before is None or progress.attempt > before.attempt:
             self.done.clear()
             self._points.clear()
-        elif before.artifact and before.phase != "finishing":
-            if progress.artifact_index > before.artifact_index or progress.phase == "finishing":
-                self.done.append(before.artifact)
+        elif _is_through(before, progress):
+            self.done.append(before.artifact)
         self.progress = progress
         self._heard_s = now_s
         self._points.append((now_s, progress.plain_bytes))
@@ -132,3 +131,10 @@ class RunPicture:
         if running and silent_s > _SILENT_AFTER_S:
             return f"nothing heard of it for {duration(silent_s)}"
         return ""
+
+
+def _is_through(before: Progress, progress: Progress) -> bool:
+    """Whether the artifact of the former line is behind the run now."""
+    if not before.artifact or before.phase == "finishing":
+        return False
+    return progress.artifact_index > before.artifact_index or progress.phase == "finishing"

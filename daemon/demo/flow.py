@@ -27,7 +27,7 @@ from daemon.demo.proof import Proof, download, open_artifact, write_recovery_key
 from daemon.demo.psql import Psql
 from daemon.demo.result import DemoOptions, DemoResult, Transfer
 from daemon.demo.sample_data import DATABASE, SampleData, check_size, make_sample_data
-from daemon.demo.scratch_postgres import Cluster, scratch_postgres
+from daemon.demo.scratch_postgres import Cluster, check_reachable, scratch_postgres
 from daemon.demo.snapshot import DatabaseSnapshot, take_snapshot
 from daemon.demo.steps import Steps
 from daemon.demo.waiting import wait_backup, wait_engine, wait_restore
@@ -71,6 +71,7 @@ async def run_demo(options: DemoOptions, console: Console | None = None, *, live
     passable = programs.server_user is not None
     folder = demo_folder(options.directory, keep=options.keep, size_bytes=options.size_bytes, passable=passable)
     with folder as path:
+        await check_reachable(path, programs)
         if console is not None and options.keep:
             console.print(Text(f"Everything lies in {path}"))
         try:

@@ -8,7 +8,6 @@ from typing import Final
 import msgspec
 
 from contracts.errors import InvalidInput
-from daemon.cli.figures import size
 from daemon.demo.psql import Psql
 from daemon.demo.scripts import sql_script
 
@@ -33,7 +32,7 @@ class SampleData(msgspec.Struct, frozen=True, kw_only=True):
 def check_size(size_bytes: int) -> None:
     """Raises: InvalidInput for less than the fixed part of the data."""
     if size_bytes < _FIXED_BYTES:
-        raise InvalidInput("input.invalid", f"size must be at least {size(_FIXED_BYTES)}", field="size")
+        raise InvalidInput("input.invalid", f"size must be at least {_FIXED_BYTES / 1e6:.1f}MB", field="size")
 
 
 def plan_batches(size_bytes: int) -> Iterator[tuple[int, int, int]]:

@@ -72,7 +72,9 @@ async def scratch_postgres(directory: Path, programs: Programs) -> AsyncIterator
     make_private_dir(directory)
     password = secrets.token_urlsafe(24)
     data_dir = directory / "data"
-    await _give_to_server(directory, programs)
+    if programs.server_user is not None:
+        os.chown(directory, programs.server_user.uid, programs.server_user.gid)
+    await check_reachable(directory, programs)
     await _initialise(directory, data_dir, password, programs)
 
     async def start(ports: Sequence[int]) -> tuple[int, Child]:
@@ -89,13 +91,12 @@ async def scratch_postgres(directory: Path, programs: Programs) -> AsyncIterator
         await _stop(child)
 
 
-async def _give_to_server(directory: Path, programs: Programs) -> None:
-    """Raises: InvalidInput when the server's user cannot get there."""
+async def check_reachable(directory: Path, programs: Programs) -> None:
+    """Raises: InvalidInput when the server, which must not be root, could not get there."""
     user = programs.server_user
     if user is None:
         return
-    os.chown(directory, user.uid, user.gid)
-    look = [*programs.as_server_user(), shutil.which("test") or "test", "-w", str(directory)]
+    look = [*programs.as_server_user(), shutil.which("test") or "test", "-x", str(directory)]
     ended, _ = await run_program(look, environment=tool_environment())
     if ended.status != 0:
         raise InvalidInput(

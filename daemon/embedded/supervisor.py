@@ -10,6 +10,7 @@ from typing import Final, Self
 
 import structlog
 
+from contracts.tasks import cancel_surely
 from daemon.embedded.children import Child
 from daemon.embedded.errors import ChildFailed
 
@@ -66,10 +67,12 @@ class Supervisor:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for keeper in self._keepers:
-            keeper.cancel()
-        await asyncio.gather(*self._keepers, return_exceptions=True)
-        stop_errors, interrupted = await self._stop_all()
+        interrupted = False
+        try:
+            await cancel_surely(*self._keepers)
+        except asyncio.CancelledError:
+            interrupted = True
+        stop_errors, interrupted = await self._stop_all(interrupted=interrupted)
         try:
             await self._group.__aexit__(kind, error, trace)
         except BaseExceptionGroup as group:
@@ -82,10 +85,9 @@ class Supervisor:
         if stop_errors and error is None:
             raise stop_errors[0]
 
-    async def _stop_all(self) -> tuple[list[Exception], bool]:
+    async def _stop_all(self, *, interrupted: bool) -> tuple[list[Exception], bool]:
         """Errors of the stops, and whether a cancellation came in between: from then on children are killed."""
         errors: list[Exception] = []
-        interrupted = False
         for child in reversed(self._children):
             try:
                 await (child.kill() if interrupted else child.stop())

@@ -17,6 +17,7 @@
 -- Whoever has this role reads all data, and the hashes of all roles' passwords: guard it like a superuser.
 
 \set ON_ERROR_STOP on
+SET client_min_messages = warning;
 \if :{?role}
 \else
   \set role strongroom_backup

@@ -19,6 +19,7 @@
 -- Then give it a password, as backup-role.sql says.
 
 \set ON_ERROR_STOP on
+SET client_min_messages = warning;
 \if :{?role}
 \else
   \set role strongroom_restore

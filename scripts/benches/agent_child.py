@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import sys
 import time
 from typing import TypeVar
@@ -20,6 +19,7 @@ import structlog
 
 from agents.datapath import Staging, TransferMeter, UploadLimits, open_http, upload_artifact
 from agents.drivers.base import PlannedArtifact
+from agents.processes import Child, Command, start
 from contracts.age import Recipient
 from contracts.asks import (
     AbortArtifact,
@@ -112,27 +112,19 @@ class LineGrants:
 
 
 class ProgramDump:
-    """A program's output as a dump, as a driver would give it."""
+    """A program's output as a dump, as a driver gives it."""
 
-    def __init__(self, fd: int, process: asyncio.subprocess.Process) -> None:
-        self.fd = fd
-        self._process = process
+    def __init__(self, child: Child) -> None:
+        self._child = child
 
-    @classmethod
-    async def start(cls, job: Job) -> ProgramDump:
-        fd, write_end = os.pipe()
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *job.argv, stdout=write_end, env={**os.environ, **job.environment}
-            )
-        finally:
-            os.close(write_end)
-        return cls(fd, process)
+    @property
+    def fd(self) -> int:
+        return self._child.stdout_fd
 
     async def finish(self, plain_bytes: int, head: bytes, tail: bytes) -> list[str]:
-        status = await self._process.wait()
-        if status != 0 or not plain_bytes or not head or not tail:
-            raise error("dump.failed", f"the program ended with status {status}")
+        status = await self._child.wait()
+        if not status.ok or not plain_bytes or not head or not tail:
+            raise error("dump.failed", f"the program {status}", detail=self._child.stderr)
         return []
 
 
@@ -141,10 +133,9 @@ async def work(job: Job, grants: LineGrants, http: aiohttp.ClientSession) -> Don
     staging = Staging(job.limits)
     meter = TransferMeter()
     began = time.perf_counter()
-    dump = await ProgramDump.start(job)
-    try:
+    async with start(Command(argv=job.argv, env=job.environment), stdout=True) as child:
         uploaded = await upload_artifact(
-            dump,
+            ProgramDump(child),
             planned,
             run_id=job.run_id,
             attempt=1,
@@ -156,8 +147,6 @@ async def work(job: Job, grants: LineGrants, http: aiohttp.ClientSession) -> Don
             limits=job.limits,
             meter=meter,
         )
-    finally:
-        os.close(dump.fd)
     elapsed_s = time.perf_counter() - began
     return Done(elapsed_s=elapsed_s, artifact=uploaded.artifact, spooled_parts=meter.spooled_parts)
 

@@ -1,4 +1,4 @@
-"""Our side: an agent process that lives through the whole bench, and what each of its jobs cost."""
+"""Our data path in a process that lives through the whole bench, and what each of its jobs cost."""
 
 from __future__ import annotations
 
@@ -12,41 +12,17 @@ import msgspec
 from agents.datapath import UploadLimits
 from contracts.asks import AbortArtifact, Aborted, Answer, Ask, CloseArtifact, Closed, MoreParts, OpenArtifact
 from scripts.benches.agent_child import Asked, Done, Failed, Job, Ready, Said
-from scripts.benches.procfs import cpu_seconds, peak_mib, reset_peak, resident_mib
+from scripts.benches.cost import Cost
+from scripts.benches.procfs import cpu_seconds, peak_mib, reset_peak
 from tests.agents.datapath.coordinator import RUN_ID, FakeCoordinator
 
 
-class Cost(msgspec.Struct, frozen=True, kw_only=True):
-    """What moving one stream took."""
-
-    wall_s: float
-    cpu_s: float
-    """Of all processes on the measured side, the dump tool included, the servers not."""
-    memory_mib: float
-    """The largest resident set: ours of the agent, the peer's of its programs added up; the dump tool in neither."""
-    stored_bytes: int
-    spooled_parts: int = 0
-
-
-def idle_agent_command() -> list[str]:
-    """How an agent is started whose memory at rest is measured.
-
-    The stand-in has the imports of an agent and an open HTTP session; point this at the agent itself
-    (`[sys.executable, "-m", "agents", "run", "--config", path]`) to measure it with its NATS connection and its services.
-    """
-    return [sys.executable, "-m", "scripts.benches.agent_child"]
-
-
-class RunningAgent:
+class RunningChild:
     """Uploads what programs write, one after the other."""
 
     def __init__(self, process: asyncio.subprocess.Process, coordinator: FakeCoordinator) -> None:
         self._process = process
         self._coordinator = coordinator
-
-    @property
-    def resident_mib(self) -> float:
-        return resident_mib(self._process.pid)
 
     async def ready(self) -> None:
         assert isinstance(await self._heard(), Ready)
@@ -65,7 +41,7 @@ class RunningAgent:
         while isinstance(said := await self._heard(), Asked):
             self._tell(await self._answer(said))
         if not isinstance(said, Done):
-            raise RuntimeError(f"the upload failed: {said}")
+            raise SystemExit(f"the upload failed: {said}")
         return Cost(
             wall_s=said.elapsed_s,
             cpu_s=cpu_seconds(self._process.pid) - cpu_before,
@@ -103,12 +79,17 @@ class RunningAgent:
 
 
 @asynccontextmanager
-async def running_agent(coordinator: FakeCoordinator) -> AsyncIterator[RunningAgent]:
+async def running_child(coordinator: FakeCoordinator) -> AsyncIterator[RunningChild]:
     process = await asyncio.create_subprocess_exec(
-        *idle_agent_command(), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=8 * 1024 * 1024
+        sys.executable,
+        "-m",
+        "scripts.benches.agent_child",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=8 * 1024 * 1024,
     )
     try:
-        agent = RunningAgent(process, coordinator)
+        agent = RunningChild(process, coordinator)
         await agent.ready()
         yield agent
     finally:

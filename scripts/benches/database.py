@@ -33,7 +33,7 @@ def fill(cluster: PostgresCluster, total_mib: int) -> Database:
 
 
 def dump_command(database: Database, program: str) -> tuple[list[str], dict[str, str]]:
-    """`pg_dump` as the PostgreSQL driver runs it; the password is in the environment, as in the driver."""
+    """The `pg_dump` that a person would write into the pipeline; our side runs the one of the driver."""
     argv = [program, "-Fc", "-Z0", "--no-password", "-h", database.host, "-p", str(database.port), "-U", database.user]
     return [*argv, database.name], {"PGPASSWORD": database.password}
 

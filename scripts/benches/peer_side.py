@@ -8,7 +8,7 @@ import subprocess
 import time
 from contextlib import ExitStack, suppress
 
-from scripts.benches.agent_side import Cost
+from scripts.benches.cost import Cost
 from scripts.benches.machine import program_path
 from scripts.benches.procfs import peak_mib
 from tests.servers.s3 import Bucket
@@ -20,7 +20,7 @@ PEER = "DUMP | zstd | age | rclone rcat"
 class Pipeline:
     """Runs the pipeline against a bucket; rclone is configured by its environment and told not to look around."""
 
-    def __init__(self, bucket: Bucket, recipient: str, level: int) -> None:
+    def __init__(self, bucket: Bucket, recipient: str, level: int = 3) -> None:
         server = bucket.server
         self._bucket = bucket
         self._object_key = "peer/bench.zst.age"

@@ -81,7 +81,7 @@ def _subject(statement: Statement) -> str | None:
 
 def _is_membership(statement: Statement) -> bool:
     """`GRANT role TO member …`"""
-    return starts_with(statement, "GRANT") and len(statement) > 3 and statement[2].keyword == "TO"
+    return starts_with(statement, "GRANT") and len(statement) > 2 and statement[2].keyword == "TO"
 
 
 def _kept_as_it_is(statement: Statement, new: set[str]) -> str:

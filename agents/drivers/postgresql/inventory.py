@@ -130,17 +130,25 @@ WHERE extract(epoch FROM clock_timestamp()) < :deadline
 # Roles in pg_shdepend, except the bootstrap superuser, whose objects are not recorded there.
 _REFERENCES = """
 WITH here AS (SELECT oid FROM pg_database WHERE datname = current_database()),
+member AS MATERIALIZED (SELECT classid, objid FROM pg_depend WHERE deptype = 'e'),
 shared AS (
   SELECT s.refobjid AS role, s.deptype,
          s.deptype = 'r' OR s.classid = 'pg_user_mapping'::regclass AS bound
   FROM pg_shdepend s, here
   WHERE s.refclassid = 'pg_authid'::regclass AND s.dbid = here.oid
+    AND NOT (s.deptype = 'o' AND (s.classid = 'pg_extension'::regclass
+             OR EXISTS (SELECT FROM member m WHERE m.classid = s.classid AND m.objid = s.objid)))
   UNION ALL
-  SELECT 10, 'o', false WHERE EXISTS (SELECT FROM pg_class WHERE relowner = 10 AND oid >= 16384)
-     OR EXISTS (SELECT FROM pg_proc WHERE proowner = 10 AND oid >= 16384)
-     OR EXISTS (SELECT FROM pg_namespace WHERE nspowner = 10 AND oid >= 16384)
-     OR EXISTS (SELECT FROM pg_type WHERE typowner = 10 AND oid >= 16384)
-     OR EXISTS (SELECT FROM pg_largeobject_metadata WHERE lomowner = 10)
+  SELECT 10, 'o', false WHERE EXISTS (
+    SELECT FROM (
+      SELECT 'pg_class'::regclass AS kind, oid FROM pg_class
+        WHERE relowner = 10 AND relkind IN ('r', 'p', 'm', 'S', 'v', 'f') AND relpersistence <> 't'
+      UNION ALL SELECT 'pg_proc'::regclass, oid FROM pg_proc WHERE proowner = 10
+      UNION ALL SELECT 'pg_namespace'::regclass, oid FROM pg_namespace WHERE nspowner = 10 AND nspname !~ '^pg_'
+      UNION ALL SELECT 'pg_type'::regclass, oid FROM pg_type WHERE typowner = 10 AND typtype IN ('d', 'e', 'r')
+      UNION ALL SELECT 'pg_largeobject'::regclass, oid FROM pg_largeobject_metadata WHERE lomowner = 10
+    ) own
+    WHERE own.oid >= 16384 AND NOT EXISTS (SELECT FROM member m WHERE m.classid = own.kind AND m.objid = own.oid))
 ),
 named AS (SELECT r.rolname AS name, shared.deptype, shared.bound FROM shared JOIN pg_roles r ON r.oid = shared.role)
 SELECT json_build_object(

@@ -83,13 +83,18 @@ def require_rights(cluster: ClusterFacts, rights: Sequence[tuple[str, DatabaseRi
     role = quote_identifier(cluster.user)
     for database, found in rights:
         if found.unreadable.count:
-            problems.append(f"in {database!r} it may not read {_list(found.unreadable, 'table or sequence')}")
+            problems.append(
+                f"in {database!r} it may not read {_list(found.unreadable, 'table or sequence', 'tables and sequences')}"
+            )
             remedies[_grant_reading(cluster, role)] = None
         if found.row_filtered.count:
-            problems.append(f"in {database!r} row-level security hides rows of {_list(found.row_filtered, 'table')}")
+            problems.append(
+                f"in {database!r} row-level security hides rows of {_list(found.row_filtered, 'table', 'tables')}"
+            )
             remedies[f"ALTER ROLE {role} BYPASSRLS;"] = None
         if found.unreadable_large_objects.count:
-            problems.append(f"in {database!r} it may not read {_list(found.unreadable_large_objects, 'large object')}")
+            objects = _list(found.unreadable_large_objects, "large object", "large objects")
+            problems.append(f"in {database!r} it may not read {objects}")
             remedies[f"ALTER ROLE {role} SET lo_compat_privileges = on;"] = None
     if problems:
         raise RunFailed(
@@ -136,8 +141,8 @@ def _grant_reading(cluster: ClusterFacts, role: str) -> str:
     )
 
 
-def _list(missing: Missing, what: str) -> str:
+def _list(missing: Missing, one: str, many: str) -> str:
     if missing.count == 1:
-        return f"the {what} {missing.first[0]}"
+        return f"the {one} {missing.first[0]}"
     more = f" and {missing.count - len(missing.first)} more" if missing.count > len(missing.first) else ""
-    return f"{missing.count} {what}s ({', '.join(missing.first)}{more})"
+    return f"{missing.count} {many} ({', '.join(missing.first)}{more})"

@@ -79,6 +79,7 @@ class Agent:
         self.limits = limits
         self.download_limits = DownloadLimits(retry=QUICK_RETRIES)
         self.meter = TransferMeter()
+        self.identity = coordinator.node
 
     def limit(self, **changes: object) -> None:
         """Other limits from now on."""
@@ -107,7 +108,7 @@ class Agent:
             run_id=RUN_ID,
             attempt=1,
             grants=self.coordinator,
-            identity=self.coordinator.node,
+            identity=self.identity,
             http=self.http,
             limits=self.download_limits,
             meter=self.meter,

@@ -19,10 +19,10 @@ SET client_encoding = 'UTF8';
 SET standard_conforming_strings = on;
 
 CREATE ROLE app;
-ALTER ROLE app WITH NOSUPERUSER INHERIT NOCREATEROLE NOCREATEDB LOGIN NOREPLICATION NOBYPASSRLS PASSWORD 'SCRAM-SHA-256$4096:a;b$c:d';
+ALTER ROLE app WITH NOSUPERUSER INHERIT NOCREATEROLE LOGIN NOREPLICATION NOBYPASSRLS PASSWORD 'SCRAM-SHA-256$4096:a;b$c:d';
 COMMENT ON ROLE app IS 'it''s; the app';
 CREATE ROLE "odd ""role";
-ALTER ROLE "odd ""role" WITH SUPERUSER INHERIT CREATEROLE CREATEDB NOLOGIN REPLICATION BYPASSRLS CONNECTION LIMIT 3;
+ALTER ROLE "odd ""role" WITH SUPERUSER INHERIT CREATEROLE NOLOGIN REPLICATION BYPASSRLS CONNECTION LIMIT 3;
 CREATE ROLE postgres;
 ALTER ROLE postgres WITH SUPERUSER INHERIT CREATEROLE CREATEDB LOGIN REPLICATION BYPASSRLS PASSWORD 'md5aaa';
 
@@ -43,6 +43,11 @@ GRANT ALL ON TABLESPACE fast TO app;
 -- PostgreSQL database cluster dump complete
 """
 
+TABLESPACE_WARNING = (
+    "the target lacks tablespaces, which a restore does not make: fast; "
+    "what lay in them goes to the default one unless they are created before"
+)
+
 
 def plan(existing: set[str], *, superuser: bool = True, script: str = SCRIPT) -> GlobalsPlan:
     return plan_globals(script, existing_roles=existing, existing_tablespaces={"pg_default", "slow"}, superuser=superuser)
@@ -54,10 +59,10 @@ def test_missing_roles_come_with_everything_that_is_theirs_and_existing_ones_sta
     assert found.kept == ["postgres"]
     assert found.statements == [
         "CREATE ROLE app",
-        "ALTER ROLE app WITH INHERIT NOCREATEROLE NOCREATEDB LOGIN PASSWORD 'SCRAM-SHA-256$4096:a;b$c:d'",
+        "ALTER ROLE app WITH INHERIT NOCREATEROLE LOGIN PASSWORD 'SCRAM-SHA-256$4096:a;b$c:d'",
         "COMMENT ON ROLE app IS 'it''s; the app'",
         'CREATE ROLE "odd ""role"',
-        'ALTER ROLE "odd ""role" WITH SUPERUSER INHERIT CREATEROLE CREATEDB NOLOGIN REPLICATION BYPASSRLS CONNECTION LIMIT 3',
+        'ALTER ROLE "odd ""role" WITH SUPERUSER INHERIT CREATEROLE NOLOGIN REPLICATION BYPASSRLS CONNECTION LIMIT 3',
         "ALTER ROLE app SET search_path TO 'app' , 'public'",
         'GRANT app TO "odd ""role" WITH ADMIN OPTION',
         'GRANT pg_monitor TO app GRANTED BY "odd ""role"',
@@ -68,8 +73,7 @@ def test_missing_roles_come_with_everything_that_is_theirs_and_existing_ones_sta
 def test_what_is_left_out_is_said() -> None:
     assert plan({"postgres"}).warnings == [
         "existing roles are not changed, so these memberships were left out: app to postgres",
-        "the target lacks tablespaces, which a restore does not make: fast; what lay in them goes to the default one "
-        "unless they are created before",
+        TABLESPACE_WARNING,
     ]
 
 

@@ -41,7 +41,7 @@ def test_quotes_comments_and_meta_commands_do_not_mislead() -> None:
     ],
 )
 def test_what_is_not_expected_is_refused(script: str) -> None:
-    with pytest.raises(ValueError, match="unexpected|middle"):
+    with pytest.raises(ValueError, match=r"unexpected|middle"):
         rendered(script)
 
 

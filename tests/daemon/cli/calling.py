@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
+import pty
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 TOP = Path(__file__).parents[3]
 
@@ -55,40 +59,42 @@ class Ended:
 
 
 class Zygote:
-    """The process that forks for each call; one call at a time."""
+    """The process that forks for each call."""
 
     def __init__(self) -> None:
-        ours, theirs = socket.socketpair()
+        # Packets, so that two requests are never read as one.
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._sending = threading.Lock()
         self._channel = ours
-        self._lines = ours.makefile("r")
-        self._one_at_a_time = threading.Lock()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.daemon.cli.zygote", str(theirs.fileno())], pass_fds=[theirs.fileno()], cwd=TOP
         )
         theirs.close()
 
     def call(
-        self, argv: tuple[str, ...], env: Mapping[str, str], cwd: Path, started: Callable[[int], None] | None = None
-    ) -> Ended:
-        with (
-            self._one_at_a_time,
-            tempfile.TemporaryFile() as out,
-            tempfile.TemporaryFile() as err,
-            Path(os.devnull).open() as nothing,
-        ):
-            request = json.dumps({"argv": argv, "env": dict(env), "cwd": str(cwd)}).encode()
-            socket.send_fds(self._channel, [request], [nothing.fileno(), out.fileno(), err.fileno()])
-            pid = int(self._lines.readline())
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        cwd: Path,
+        streams: Sequence[int],
+        started: Callable[[int], None] | None = None,
+    ) -> int:
+        """The exit status; `started` is told the process id."""
+        request = json.dumps({"argv": list(argv), "env": dict(env), "cwd": str(cwd)}).encode()
+        answers, answering = os.pipe()
+        with os.fdopen(answers) as lines:
+            try:
+                with self._sending:
+                    socket.send_fds(self._channel, [request], [*streams, answering])
+            finally:
+                os.close(answering)
+            pid = int(lines.readline())
             if started is not None:
                 started(pid)
-            status = int(self._lines.readline())
-            out.seek(0)
-            err.seek(0)
-            return Ended(argv, status, out.read().decode(), err.read().decode())
+            return int(lines.readline())
 
     def close(self) -> None:
         self._channel.close()
-        self._lines.close()
         self._process.wait(10)
 
 
@@ -103,65 +109,119 @@ class Strongroom:
         self._zygote = zygote
 
     def __call__(self, *argv: str, **env: str) -> Ended:
-        """Runs the command to its end."""
-        return self._zygote.call(argv, {**self.env, **env}, self.home)
-
-    async def beside(self, *argv: str, **env: str) -> Ended:
-        """The same while the test's event loop goes on; cancelled, it interrupts the command."""
-        pids: list[int] = []
-        call = asyncio.create_task(
-            asyncio.to_thread(self._zygote.call, argv, {**self.env, **env}, self.home, pids.append)
-        )
-        try:
-            return await asyncio.shield(call)
-        except asyncio.CancelledError:
-            for pid in pids:
-                os.kill(pid, signal.SIGTERM)
-            await call
-            raise
+        """Runs the command to its end, with files for its streams."""
+        return self._to_files(argv, env)
 
     def json(self, *argv: str) -> Any:
         """The document that the command prints with `--json`."""
         return self(*argv, "--json").ok().document
 
+    async def beside(self, *argv: str, **env: str) -> Ended:
+        """The same while the test's event loop goes on."""
+        return await asyncio.to_thread(self._to_files, argv, env)
+
     @contextmanager
     def started(self, *argv: str, **env: str) -> Iterator[Started]:
-        """A call under way, to be interrupted."""
-        pid = threading.Event()
-        pids: list[int] = []
-        ended: list[Ended] = []
-
-        def begun(number: int) -> None:
-            pids.append(number)
-            pid.set()
-
-        def work() -> None:
-            ended.append(self._zygote.call(argv, {**self.env, **env}, self.home, begun))
-
-        thread = threading.Thread(target=work)
+        """A call under way; what is still running at the end is killed."""
+        call = Started()
+        thread = threading.Thread(target=lambda: call.end(self._to_files(argv, env, call.begin)))
         thread.start()
         try:
-            assert pid.wait(10), "the call did not begin"
-            yield Started(pids[0], thread, ended)
+            call.wait_begun()
+            yield call
         finally:
             if thread.is_alive():
-                os.kill(pids[0], signal.SIGKILL)
+                os.kill(call.pid, signal.SIGKILL)
             thread.join()
+
+    def on_terminal(self, *argv: str, types: str = "", columns: int = 100, **env: str) -> Ended:
+        """Runs the command on a terminal, where somebody types; `out` is all that was to be seen."""
+        controller, terminal = pty.openpty()
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        seen = bytearray()
+
+        def read() -> None:
+            try:
+                while data := os.read(controller, 65536):
+                    seen.extend(data)
+            except OSError:
+                return  # the last one closed the terminal
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        try:
+            os.write(controller, types.encode())
+            environment = {**self.env, "TERM": "xterm-256color", **env}
+            status = self._zygote.call(argv, environment, self.home, [terminal] * 3)
+        finally:
+            os.close(terminal)
+            reader.join()
+            os.close(controller)
+        return Ended(argv, status, seen.decode(errors="replace").replace("\r\n", "\n"), "")
+
+    def into_closed_pipe(self, *argv: str) -> Ended:
+        """Runs the command for a reader that has gone away, as `head -1` does."""
+        reading, writing = os.pipe()
+        os.close(reading)
+        try:
+            with tempfile.TemporaryFile() as err, Path(os.devnull).open() as nothing:
+                status = self._zygote.call(argv, self.env, self.home, [nothing.fileno(), writing, err.fileno()])
+                return Ended(argv, status, "", _content(err))
+        finally:
+            os.close(writing)
+
+    def _to_files(
+        self, argv: tuple[str, ...], env: Mapping[str, str], started: Callable[[int, IO[bytes]], None] | None = None
+    ) -> Ended:
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, Path(os.devnull).open() as nothing:
+
+            def begun(pid: int) -> None:
+                if started is not None:
+                    started(pid, out)
+
+            streams = [nothing.fileno(), out.fileno(), err.fileno()]
+            status = self._zygote.call(argv, {**self.env, **env}, self.home, streams, begun)
+            return Ended(argv, status, _content(out), _content(err))
 
 
 class Started:
     """A call under way."""
 
-    def __init__(self, pid: int, thread: threading.Thread, ended: list[Ended]) -> None:
+    def __init__(self) -> None:
+        self.pid = 0
+        self._out: IO[bytes] | None = None
+        self._begun = threading.Event()
+        self._over = threading.Event()
+        self._ended: Ended | None = None
+
+    def begin(self, pid: int, out: IO[bytes]) -> None:
         self.pid = pid
-        self._thread = thread
+        self._out = out
+        self._begun.set()
+
+    @property
+    def out(self) -> str:
+        """What it has printed so far; only while it is under way."""
+        assert self._out is not None
+        return _content(self._out)
+
+    def end(self, ended: Ended) -> None:
         self._ended = ended
+        self._over.set()
+
+    def wait_begun(self) -> None:
+        assert self._begun.wait(10), "the call did not begin"
 
     def interrupt(self) -> None:
         """As Ctrl-C does."""
         os.kill(self.pid, signal.SIGINT)
 
     def wait(self, timeout_s: float = 30) -> Ended:
-        self._thread.join(timeout_s)
-        assert self._ended, "the call has not ended"
-        return self._ended[0]
+        assert self._over.wait(timeout_s), "the call has not ended"
+        assert self._ended is not None
+        return self._ended
+
+
+def _content(file: IO[bytes]) -> str:
+    """All of it, without moving where the command goes on to write."""
+    return os.pread(file.fileno(), 1 << 24, 0).decode()

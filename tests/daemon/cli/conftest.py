@@ -11,11 +11,13 @@ import pytest
 import tomli_w
 
 from tests.daemon.cli.calling import Strongroom, Zygote
+from tests.faults.tools import PgTools
 from tests.integration.platform import Platform
 from tests.servers.directories import server_directory
 from tests.servers.nats import NatsServer
-from tests.servers.postgres import PostgresCluster
+from tests.servers.postgres import Database, PostgresCluster
 from tests.servers.s3 import S3Server
+from tests.servers.waiting import eventually_blocking
 
 
 @pytest.fixture(scope="session")
@@ -69,3 +71,41 @@ def write_operator_config(path: Path, nats_server: NatsServer) -> Path:
     """What an operator of this nats-server writes."""
     path.write_text(tomli_w.dumps({"nats": {"url": nats_server.url, "nkey_file": str(nats_server.operator_seed)}}))
     return path
+
+
+@pytest.fixture(scope="session")
+def serving(zygote: Zygote, world: Platform, tmp_path_factory: pytest.TempPathFactory) -> Platform:
+    """The world with its agent on `node-1` running."""
+    command = Strongroom(zygote, tmp_path_factory.mktemp("serving"), world.directory / "operator.toml")
+    command("node", "add", "node-1").ok()
+    world.start_agent("node-1")
+    return world
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> PgTools:
+    """PostgreSQL's programs, of which a test may replace one."""
+    return PgTools(tmp_path / "bin")
+
+
+@pytest.fixture
+def orders(database: Database) -> Database:
+    """A database with a table of about 1 MiB that does not compress."""
+    database.query("CREATE TABLE orders AS SELECT i, gen_random_uuid() AS token FROM generate_series(1, 30000) i")
+    return database
+
+
+@pytest.fixture
+def service(strongroom: Strongroom, serving: Platform, project: str, tools: PgTools, orders: Database) -> Iterator[str]:
+    """A service of the test's own with one database, which the agent on `node-1` reaches by `tools`."""
+    name = f"{project}/orders"
+    strongroom("service", "add", name, "--kind", "postgresql", "--node", "node-1", "--include", orders.name).ok()
+    serving.write_service(name, bin_dir=str(tools.directory))
+
+    def is_reached() -> bool:
+        (view,) = [each for each in strongroom.json("node", "list")["nodes"] if each["record"]["name"] == "node-1"]
+        return bool(view["alive"] and view["alive"]["services"].get(name, {}).get("reachable"))
+
+    eventually_blocking(is_reached, 20)
+    yield name
+    (serving.services_dir / f"{project}.orders.toml").unlink()

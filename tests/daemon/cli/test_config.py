@@ -75,7 +75,7 @@ def test_variables_alone_are_enough(tmp_path: Path, home: dict[str, str]) -> Non
 )
 def test_what_is_wrong_is_named_with_its_file(tmp_path: Path, home: dict[str, str], text: str, named: str) -> None:
     path = write(tmp_path / "config.toml", text)
-    with pytest.raises(InvalidInput, match="config.toml") as caught:
+    with pytest.raises(InvalidInput, match=r"config\.toml") as caught:
         load_operator_settings(path, home)
     assert named in caught.value.message
 

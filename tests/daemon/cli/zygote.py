@@ -1,8 +1,8 @@
 """A process that has imported the command line once and forks for each call of it.
 
 Each call is a process of its own, with its own environment, directory and streams, as a shell would start it, but without
-the second that the imports take.  Speaks on the socket that it inherits: a JSON line with three descriptors asks for a
-call; the answers are lines with the call's process id and then its wait status.
+the second that the imports take.  A JSON line with four descriptors on the inherited socket asks for a call: its three
+streams, and where to write lines with its process id and, when it has ended, its exit status.
 """
 
 from __future__ import annotations
@@ -18,55 +18,65 @@ import aiohttp
 import nats
 import zstandard
 
+import daemon.cli
 from daemon.cli.app import app
 from daemon.cli.client import ControlClient
 from daemon.cli.downloading import ArtifactDownload
 from daemon.cli.entry import run
 from daemon.cli.event_reader import EventReader
 
-IMPORTED = (aiohttp, nats, zstandard, app, ControlClient, ArtifactDownload, EventReader)
+IMPORTED = (aiohttp, nats, zstandard, app, ControlClient, ArtifactDownload, EventReader, run)
 """What calls import late; here it is to be there already."""
 
 
-def main() -> None:
+def serve() -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     channel = socket.socket(fileno=int(sys.argv[1]))
     while True:
-        data, descriptors, _, _ = socket.recv_fds(channel, 1 << 20, 3)
+        data, descriptors, _, _ = socket.recv_fds(channel, 1 << 20, 4)
         if not data:
             return
-        request = json.loads(data)
-        child = os.fork()
-        if child == 0:
+        if os.fork() == 0:
             channel.close()
-            _call(request, descriptors)
+            _guard(json.loads(data), descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
-        channel.sendall(f"{child}\n".encode())
-        _, status = os.waitpid(child, 0)
-        channel.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+
+
+def _guard(request: dict[str, Any], descriptors: list[int]) -> None:
+    """Starts the call and tells of it.  Never returns."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    child = os.fork()
+    if child == 0:
+        _call(request, descriptors)
+    answers = descriptors[3]
+    os.write(answers, f"{child}\n".encode())
+    _, status = os.waitpid(child, 0)
+    os.write(answers, f"{os.waitstatus_to_exitcode(status)}\n".encode())
+    os._exit(0)
 
 
 def _call(request: dict[str, Any], descriptors: list[int]) -> None:
-    """Never returns."""
+    """The command itself.  Never returns."""
     status = 70
     try:
         os.setsid()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        for number, descriptor in enumerate(descriptors):
+        for number, descriptor in enumerate(descriptors[:3]):
             os.dup2(descriptor, number)
-        sys.stdin, sys.stdout, sys.stderr = (
-            os.fdopen(0, "r", encoding="utf-8"),
-            os.fdopen(1, "w", encoding="utf-8"),
-            os.fdopen(2, "w", encoding="utf-8", buffering=1),
-        )
+        os.closerange(3, 1024)
+        sys.stdin = os.fdopen(0, "r", encoding="utf-8")
+        sys.stdout = os.fdopen(1, "w", encoding="utf-8")
+        sys.stderr = os.fdopen(2, "w", encoding="utf-8", buffering=1)
         os.environ.clear()
         os.environ.update(request["env"])
         os.chdir(request["cwd"])
-        status = run(request["argv"])
-        sys.stdout.flush()
+        sys.argv = ["strongroom", *request["argv"]]
+        daemon.cli.main()
+    except SystemExit as exc:
+        status = exc.code if isinstance(exc.code, int) else 0 if exc.code is None else 1
     finally:
         os._exit(status)
 
 
 if __name__ == "__main__":
-    main()
+    serve()
