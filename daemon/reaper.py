@@ -50,6 +50,7 @@ class Reaper:
         self._last_named: dict[tuple[str, int], datetime] = {}
         self._handed_over: set[str] = set()
         self._ended: dict[str, datetime] = {}
+        self._alive: dict[str, datetime] = {}
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -58,6 +59,7 @@ class Reaper:
         self._last_named.clear()
         self._handed_over.clear()
         self._ended.clear()
+        self._alive.clear()
         next_orphans = loop.time()
         while True:
             try:
@@ -88,6 +90,7 @@ class Reaper:
         self._handed_over &= active
         self._last_named = {run: seen for run, seen in self._last_named.items() if run in running}
         await self._uploads_of_ended_runs()
+        await self._silent_nodes(now)
 
     async def sweep_orphans(self, now: datetime) -> None:
         """Aborts uploads in the bucket that nobody has written down, once they are old enough to be nobody's."""
@@ -166,6 +169,15 @@ class Reaper:
                 await self._runs.release(marker.key, active.run_id)
             return
         await self._backups.finish_deletion(active.project, active.service, active.run_id)
+
+    async def _silent_nodes(self, now: datetime) -> None:
+        """States which nodes have fallen silent since the last look."""
+        alive = {stored.key: stored.value.seen_at for stored in await self._catalog.alive.select()}
+        for node, seen_at in self._alive.items():
+            if node not in alive and await self._catalog.nodes.get(node) is not None:
+                key_ = f"{node}:{seen_at.isoformat()}"
+                await self._runs.events.publish("node.silent", key=key_, at=now, node=node)
+        self._alive = alive
 
     async def _uploads_of_ended_runs(self) -> None:
         for stored in await self._catalog.uploads.select():

@@ -68,20 +68,19 @@ class PlainCopy:
     def write(self, pipe: BytePipe, out: Callable[[bytes | memoryview], object]) -> None:
         """Raises: Corrupt `artifact.corrupt`, Denied `key.unavailable`; what `out` raises."""
         expected = self._artifact.plain_bytes
-        opened = _Opened(ObjectSource(self._artifact, pipe), self._identity, self._header, self._payload_offset)
         written = 0
         buffer = bytearray(_PIECE_BYTES)
         view = memoryview(buffer)
         try:
+            opened = _Opened(ObjectSource(self._artifact, pipe), self._identity, self._header, self._payload_offset)
             decompressor = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES)
-            with decompressor.stream_reader(cast("IO[bytes]", opened), closefd=False) as native:
+            # Across frames, so that whatever follows the first one is looked at: there must be nothing.
+            with decompressor.stream_reader(cast("IO[bytes]", opened), read_across_frames=True, closefd=False) as native:
                 while count := native.readinto(buffer):
                     written += count
                     if written > expected:
                         raise corrupt(self._artifact, f"it holds more than the {expected} bytes of its record")
                     out(view[:count])
-            if opened.read(1):
-                raise corrupt(self._artifact, "bytes follow its compressed frame")
         except NoIdentityMatches as exc:
             raise error("key.unavailable", "the coordinator sealed the artifact's key to somebody else") from exc
         except AgeError as exc:

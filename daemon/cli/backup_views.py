@@ -24,13 +24,13 @@ def draw_backups(console: Console, records: Sequence[BackupRecord]) -> None:
         console,
         [
             Column("BACKUP"),
-            Column("STATE"),
-            Column("REQUESTED (UTC)", rank=5),
-            Column("TOOK", rank=3, align="right"),
-            Column("DATA", rank=2, align="right"),
-            Column("STORED", rank=1, align="right"),
-            Column("NODE", rank=4),
-            Column("NOTES", rank=2, fold=True),
+            Column("STATE", rank=1),
+            Column("REQUESTED (UTC)", rank=6),
+            Column("TOOK", rank=4, align="right"),
+            Column("DATA", rank=3, align="right"),
+            Column("STORED", rank=2, align="right"),
+            Column("NODE", rank=5),
+            Column("NOTES", rank=3, fold=True),
         ],
         [
             (
@@ -109,11 +109,11 @@ def _draw_artifacts(console: Console, artifacts: Sequence[ArtifactRecord]) -> No
         console,
         [
             Column("ARTIFACT"),
-            Column("KIND", rank=2),
-            Column("FORMAT", rank=3),
-            Column("DATA", align="right"),
-            Column("STORED", align="right"),
-            Column("SHA-256", rank=1),
+            Column("KIND", rank=5),
+            Column("FORMAT", rank=6),
+            Column("DATA", rank=3, align="right"),
+            Column("STORED", rank=2, align="right"),
+            Column("SHA-256", rank=4),
         ],
         [
             (

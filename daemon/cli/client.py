@@ -100,6 +100,9 @@ async def _connect(settings: NatsSettings) -> Client:
                 "of an operator that its configuration names there",
                 field="nats.nkey_file",
             ) from exc
+        if exc.message.endswith(": "):
+            # The library's own time ran out, which it says without a word.
+            raise Unavailable("bus.unavailable", f"{exc.message}it takes connections and says nothing") from exc
         raise
 
 

@@ -197,6 +197,6 @@ def _saved(artifact: ArtifactRecord, path: Path, *, encrypted: bool) -> SavedFil
 def _draw(console: Console, saved: Saved) -> None:
     print_table(
         console,
-        [Column("FILE"), Column("SIZE", align="right"), Column("ARTIFACT", rank=1)],
+        [Column("FILE"), Column("SIZE", rank=1, align="right"), Column("ARTIFACT", rank=2)],
         [(Text(visible(file.path), style="name"), size(file.size_bytes), file.artifact) for file in saved.files],
     )

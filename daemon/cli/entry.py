@@ -47,6 +47,11 @@ def _run(argv: Sequence[str], terminal: Terminal, *, debug: bool) -> int:
         return INTERRUPTED
     except (OutputClosed, BrokenPipeError):
         raise
+    except SystemExit as exc:
+        # Typer's own way to end when the reader of a help page has gone away.
+        if isinstance(exc.__context__, BrokenPipeError):
+            raise OutputClosed from exc
+        raise
     except Exception as exc:  # noqa: BLE001 - the last resort: whatever it is, an operator gets a sentence
         return report_unforeseen(terminal, exc, debug=debug)
     return status if isinstance(status, int) else 0

@@ -64,8 +64,8 @@ def draw_inventory(console: Console, inventory: Any) -> None:
             Column("DATABASE"),
             Column("OWNER", rank=3),
             Column("ENCODING", rank=4),
-            Column("SIZE ON DISK", rank=1, align="right"),
-            Column("HOLDS", rank=2, fold=True),
+            Column("SIZE ON DISK", rank=2, align="right"),
+            Column("HOLDS", rank=1, fold=True),
         ],
         [
             (
@@ -93,7 +93,12 @@ def _draw_tables(console: Console, name: str, objects: _Objects) -> None:
     console.print(title)
     print_table(
         console,
-        [Column("TABLE"), Column("KIND", rank=2), Column("ROWS", align="right"), Column("SIZE", rank=1, align="right")],
+        [
+            Column("TABLE"),
+            Column("KIND", rank=3),
+            Column("ROWS", rank=1, align="right"),
+            Column("SIZE", rank=2, align="right"),
+        ],
         [
             (
                 visible(f"{table.schema}.{table.name}" if table.schema else table.name),

@@ -88,12 +88,12 @@ def draw_nodes(console: Console, views: Sequence[NodeView]) -> None:
         console,
         [
             Column("NODE"),
-            Column("AGENT"),
-            Column("SEEN", rank=2),
-            Column("RUNS", rank=3, align="right"),
-            Column("ENGINES", rank=1),
-            Column("VERSION", rank=4),
-            Column("ADDED (UTC)", rank=5),
+            Column("AGENT", rank=1),
+            Column("SEEN", rank=3),
+            Column("RUNS", rank=4, align="right"),
+            Column("ENGINES", rank=2),
+            Column("VERSION", rank=5),
+            Column("ADDED (UTC)", rank=6),
         ],
         rows,
     )

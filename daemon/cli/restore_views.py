@@ -21,12 +21,12 @@ def draw_restores(console: Console, records: Sequence[RestoreRecord]) -> None:
         console,
         [
             Column("RESTORE"),
-            Column("STATE"),
-            Column("REQUESTED (UTC)", rank=5),
-            Column("TOOK", rank=4, align="right"),
-            Column("OF BACKUP", rank=3),
-            Column("INTO", rank=1),
-            Column("NOTES", rank=2),
+            Column("STATE", rank=1),
+            Column("REQUESTED (UTC)", rank=6),
+            Column("TOOK", rank=5, align="right"),
+            Column("OF BACKUP", rank=4),
+            Column("INTO", rank=2),
+            Column("NOTES", rank=3),
         ],
         [
             (

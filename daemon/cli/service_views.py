@@ -40,12 +40,12 @@ def draw_services(console: Console, views: Sequence[ServiceView]) -> None:
         console,
         [
             Column("SERVICE"),
-            Column("KIND", rank=3),
-            Column("NODES", rank=2),
-            Column("LAST BACKUP (UTC)"),
-            Column("AGE", rank=1),
-            Column("STORED", rank=4, align="right"),
-            Column("UNDER WAY", rank=1),
+            Column("KIND", rank=5),
+            Column("NODES", rank=4),
+            Column("LAST BACKUP (UTC)", rank=1),
+            Column("AGE", rank=2),
+            Column("STORED", rank=6, align="right"),
+            Column("UNDER WAY", rank=3),
         ],
         rows,
     )

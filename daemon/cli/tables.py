@@ -40,8 +40,9 @@ def print_table(console: Console, columns: Sequence[Column], rows: Sequence[Sequ
         table.add_column(
             column.title,
             justify=column.align,
-            no_wrap=not column.fold,
-            overflow="fold" if column.fold else "ellipsis",
+            # What never goes is never cut either: where even that is too wide, it takes two lines.
+            no_wrap=not column.fold and column.rank > 0,
+            overflow="ellipsis" if column.rank and not column.fold else "fold",
             min_width=min(_LEAST, _width(columns, texts, at)),
         )
     for row in texts:

@@ -22,6 +22,7 @@ from contracts.reports import RunFailedReport
 from contracts.services import PostgreSQLOptions
 from contracts.subjects import EVENTS_STREAM
 from contracts.wire import utc_now
+from daemon.nodes import ALIVE_TTL_S
 from daemon.reaper import ReaperSettings
 from daemon.settings import CoordinatorSettings
 from tests.daemon.running import Operator, coordinator_settings, running_coordinator
@@ -164,7 +165,7 @@ async def test_after_a_backup_has_ended_the_next_one_may_begin(operator: Operato
         except Conflict:
             return None  # the marker goes last
 
-    assert await eventually(again)
+    assert (await eventually(again)).id != run.id
 
 
 async def test_a_failed_run_leaves_nothing_in_the_bucket(operator: Operator, agent: SpeakingAgent, bucket: Bucket) -> None:
@@ -445,3 +446,12 @@ async def test_the_inventory_comes_back_through_the_managed_key(
     detail = await operator.call(control.BACKUP_SHOW, control.RunRefRequest(project="acme", service="orders", id="latest"))
     assert detail.inventory == {"databases": ["orders"]}
     assert b"databases" not in bucket.read(done.manifest_key).split(b'"inventory"')[1]
+
+
+async def test_a_node_that_falls_silent_is_an_event(operator: Operator, nats_server: NatsServer) -> None:
+    """Its heartbeats stop; the TTL of its key ends its life, and the reaper says so once."""
+    async with nats_server.connect_node("node-1") as node:
+        await set_up(operator, SpeakingAgent(node, "node-1"))
+    async with watched_events(operator) as events:
+        await eventually(lambda: [event.type for event in events] == ["node.silent"], ALIVE_TTL_S + 10)
+    assert events[0].node == "node-1"

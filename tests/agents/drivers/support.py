@@ -35,7 +35,7 @@ class Host:
     def connection(self, user: str = "", password: str = "", **settings: Any) -> PostgreSQLConnection:
         """As the superuser unless told otherwise."""
         user = user or self.cluster.superuser
-        path = self._directory / f"password-{user.encode().hex()}"
+        path = self._directory / f"password-{self.cluster.port}-{user.encode().hex()}"
         path.write_text((password or self.cluster.password) + "\n")
         values = {"host": self.cluster.host, "port": self.cluster.port, "user": user, "password_file": str(path), **settings}
         return PostgreSQLConnection(**values)

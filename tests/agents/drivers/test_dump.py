@@ -28,7 +28,7 @@ from tests.agents.drivers.support import (
 )
 from tests.servers.waiting import eventually
 
-BIG = "CREATE TABLE big AS SELECT i, repeat(md5(i::text), 20) AS t FROM generate_series(1, 20000) i"
+BIG = "CREATE TABLE big AS SELECT i, repeat(md5(i::text), 20) AS t FROM generate_series(1, 60000) i"
 
 
 async def plan_of(driver: PostgreSQLDriver, name: str) -> PlannedArtifact:

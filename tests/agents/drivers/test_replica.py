@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -46,14 +45,14 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[PostgresClu
             directory.chmod(0o755)
     (base / "a").mkdir()
     (base / "b").mkdir()
-    primary = PostgresCluster(base / "a", {"hot_standby_feedback": "off"})
+    primary = PostgresCluster(base / "a", {"synchronous_commit": "on"})
     try:
         primary.start()
         run_sql(
-            primary, "postgres", "CREATE TABLE t AS SELECT i, repeat(md5(i::text), 20) AS x FROM generate_series(1, 20000) i"
+            primary, "postgres", "CREATE TABLE t AS SELECT i, repeat(md5(i::text), 20) AS x FROM generate_series(1, 60000) i"
         )
         run_sql(primary, "postgres", "CREATE UNLOGGED TABLE u AS SELECT 1 AS i")
-        replica = Replica(base / "b", primary, {"max_standby_streaming_delay": "200ms"})
+        replica = Replica(base / "b", primary, {"max_standby_streaming_delay": "0"})
         try:
             replica.start()
             eventually_blocking(
@@ -69,6 +68,17 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[PostgresClu
 def caught_up(primary: PostgresCluster, replica: Replica) -> bool:
     (lsn,) = primary.query("SELECT pg_current_wal_lsn()")[0]
     return bool(replica.query("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", [lsn])[0][0])
+
+
+def replay_waits(primary: PostgresCluster, replica: Replica) -> bool:
+    """Everything was received, and replaying it has come no further between two looks."""
+    (lsn,) = primary.query("SELECT pg_current_wal_lsn()")[0]
+    select = """
+        SELECT pg_last_wal_replay_lsn()::text,
+               pg_last_wal_receive_lsn() >= %(lsn)s::pg_lsn AND pg_last_wal_replay_lsn() < %(lsn)s::pg_lsn
+    """.replace("%(lsn)s", f"'{lsn}'")
+    looks = [replica.query(select) for _ in range(2)]
+    return looks[0] == looks[1] and bool(looks[0][0][1])
 
 
 async def test_a_replica_is_told_from_its_primary(pair: tuple[PostgresCluster, Replica], tmp_path: Path) -> None:
@@ -92,8 +102,8 @@ async def test_a_dump_of_a_replica_is_whole_and_says_what_is_missing(
     assert plan.warnings == ["'postgres': the rows of 1 unlogged table(s) are not in a dump that is taken on a replica"]
     for planned in plan.artifacts:
         assert await dump(driver, planned)
-    here, there = (await Host(one, tmp_path).driver().plan_backup() for one in (primary, replica))
-    assert (await here).inventory["system_identifier"] == (await there).inventory["system_identifier"]
+    on_primary = await Host(primary, tmp_path).driver().plan_backup()
+    assert plan.inventory["system_identifier"] == on_primary.inventory["system_identifier"]
 
 
 async def test_a_conflict_with_replay_is_a_failure_with_advice(
@@ -106,7 +116,7 @@ async def test_a_conflict_with_replay_is_a_failure_with_advice(
     async with driver.dump(planned) as source:
         head = await asyncio.to_thread(os.read, source.fd, 65536)
         run_sql(primary, "postgres", "ALTER TABLE t ADD COLUMN more int")
-        await eventually(lambda: caught_up(primary, replica))
+        await eventually(lambda: replay_waits(primary, replica))
         data = head + await asyncio.to_thread(read_all, source.fd)
         with pytest.raises(RunFailed) as caught:
             await finish_dump(source, data)
@@ -137,7 +147,3 @@ async def test_a_replica_that_is_promoted_during_the_dump_is_a_warning(
             "'postgres': the replica became the primary during the dump; the dump is whole nevertheless"
         ]
     assert (await driver.health()).role == "primary"
-
-
-Factory = Callable[..., PostgresCluster]
-_ = subprocess

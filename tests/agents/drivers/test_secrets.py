@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from agents.drivers.postgresql.psql import Psql
 from contracts.errors import RunFailed
 from tests.agents.drivers.conftest import Factory
 from tests.agents.drivers.support import RUN_ID, Host, back_up, target, write_all
@@ -61,8 +62,6 @@ async def test_a_restore_shows_no_password_to_other_processes(
 
 
 async def test_a_query_shows_no_password_to_other_processes(host: Host, new_database: Factory) -> None:
-    from agents.drivers.postgresql.psql import Psql
-
     psql = Psql(host.connection(), host.runtime_dir)
     task = asyncio.create_task(psql.query("SELECT to_json(pg_sleep(1)::text)", str, "sleeping"))
     await eventually(lambda: list(children("psql")))
@@ -71,8 +70,6 @@ async def test_a_query_shows_no_password_to_other_processes(host: Host, new_data
 
 
 async def test_a_password_that_the_server_repeats_is_cut_out(host: Host) -> None:
-    from agents.drivers.postgresql.psql import Psql
-
     psql = Psql(host.connection(), host.runtime_dir)
     with pytest.raises(RunFailed) as caught:
         await psql.execute([f"SELECT '{host.cluster.password}'::int"], "trying something")

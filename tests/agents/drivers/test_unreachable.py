@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,9 +16,9 @@ from tests.agents.drivers.support import Host, program_dir
 from tests.servers.postgres import PostgresCluster
 
 
-async def refusal(host: Host, **settings: object) -> StrongroomError:
+async def refusal(of: Host, **settings: Any) -> StrongroomError:
     with pytest.raises(StrongroomError) as caught:
-        await host.driver(host.connection(**settings)).plan_backup()  # type: ignore[arg-type]
+        await of.driver(of.connection(**settings)).plan_backup()
     return caught.value
 
 

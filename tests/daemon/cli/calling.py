@@ -212,6 +212,10 @@ class Started:
     def wait_begun(self) -> None:
         assert self._begun.wait(10), "the call did not begin"
 
+    @property
+    def is_over(self) -> bool:
+        return self._over.is_set()
+
     def interrupt(self) -> None:
         """As Ctrl-C does."""
         os.kill(self.pid, signal.SIGINT)
