@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -306,13 +307,19 @@ def _spawn(command: Command, *, stdin: bool, stdout: bool) -> Child:
 
 
 def _popen(command: Command, fds: Mapping[str, int]) -> subprocess.Popen[bytes]:
+    environment = {**minimal_environment(), **command.env}
+    argv = list(command.argv)
+    setpriv = shutil.which("setpriv")
+    if setpriv and shutil.which(argv[0], path=environment["PATH"]):
+        # An agent that is killed takes its tools with it: one that waits for a lock would hold its own for ever.
+        argv = [setpriv, "--pdeathsig=KILL", "--", *argv]
     try:
         return subprocess.Popen(
-            list(command.argv),
+            argv,
             stdin=fds.get("stdin", subprocess.DEVNULL),
             stdout=fds.get("stdout", subprocess.DEVNULL),
             stderr=fds["stderr"],
-            env={**minimal_environment(), **command.env},
+            env=environment,
             pass_fds=tuple(command.pass_fds),
             start_new_session=True,
         )

@@ -8,7 +8,6 @@ import typer
 from rich.console import Console
 
 from contracts import control
-from contracts.control import BackupDetail
 from contracts.errors import Conflict, Corrupt, NotFound, Unavailable
 from contracts.ids import parse_service_ref
 from contracts.records import BackupRecord, RunKind, RunState
@@ -19,6 +18,7 @@ from daemon.cli.confirming import confirm
 from daemon.cli.figures import size, when
 from daemon.cli.following import Watch, failure_of, watch
 from daemon.cli.help_pages import Index
+from daemon.cli.records import backup_record
 from daemon.cli.references import LATEST, RunRef, parse_run_ref, parse_scope
 from daemon.cli.words import run_name, unhappy_end
 
@@ -78,9 +78,7 @@ async def follow(call: Call, backup: BackupArgument) -> None:
     async with call.connect() as client:
         ref = await _active(client, parse_run_ref(backup, "backup"))
         async with watch(client, RunKind.BACKUP, ref.project, ref.service, call.terminal) as watching:
-            request = control.RunRefRequest(project=ref.project, service=ref.service, id=ref.id)
-            record = (await client.ask(control.BACKUP_SHOW, request)).record
-            await _follow(call, client, watching, record)
+            await _follow(call, client, watching, await backup_record(client, ref))
 
 
 @command(
@@ -122,7 +120,8 @@ async def show(call: Call, backup: BackupArgument) -> None:
     """Show a backup: artifacts, inventory, warnings, and the stock commands that restore it without Strongroom."""
     ref = parse_run_ref(backup, "backup")
     async with call.connect() as client:
-        detail = await _detail(client, ref)
+        request = control.RunRefRequest(project=ref.project, service=ref.service, id=ref.id)
+        detail = await client.ask(control.BACKUP_SHOW, request)
     call.terminal.result(detail, lambda console: draw_backup(console, detail))
 
 
@@ -175,8 +174,7 @@ async def _follow(call: Call, client: ControlClient, watching: Watch, record: Ba
     """Waits for the end and tells it.  Raises: RunFailed when it is not a good one."""
 
     async def look(now: BackupRecord) -> BackupRecord:
-        request = control.RunRefRequest(project=now.project, service=now.service, id=now.id)
-        return (await client.ask(control.BACKUP_SHOW, request, timeout_s=10)).record
+        return await backup_record(client, RunRef(now.project, now.service, now.id), timeout_s=10)
 
     ended = await watching.until_ended(record, look)
     failure = failure_of(ended)
@@ -197,17 +195,13 @@ async def _active(client: ControlClient, ref: RunRef) -> RunRef:
     return ref._replace(id=view.active)
 
 
-async def _detail(client: ControlClient, ref: RunRef) -> BackupDetail:
-    return await client.ask(control.BACKUP_SHOW, control.RunRefRequest(project=ref.project, service=ref.service, id=ref.id))
-
-
 async def _what_goes(client: ControlClient, ref: RunRef) -> tuple[RunRef, str]:
     """The very backup that will be deleted, and the question whether it should.
 
     A backup whose manifest is damaged or cannot be read must still be deletable, by its id.
     """
     try:
-        record = (await _detail(client, ref)).record
+        record = await backup_record(client, ref)
     except (Corrupt, Unavailable):
         if ref.id == LATEST:
             raise

@@ -28,7 +28,7 @@ A = TypeVar("A")
 ANSWER_S: Final = 30.0
 """Longer than the coordinator rides out an election of its own servers."""
 _CONNECT_S: Final = 5.0
-_DEFAULT_PORT: Final = 4222
+_DEFAULT_PORTS: Final = {"nats": 4222, "tls": 4222, "ws": 80, "wss": 443}
 _ERROR_CODE: Final = "Nats-Service-Error-Code"
 _ERROR: Final = "Nats-Service-Error"
 
@@ -116,7 +116,7 @@ async def _check_reachable(settings: NatsSettings) -> None:
         parts = urlsplit(url if "://" in url else f"nats://{url}")
         try:
             async with asyncio.timeout(_CONNECT_S):
-                _, writer = await asyncio.open_connection(parts.hostname, parts.port or _DEFAULT_PORT)
+                _, writer = await asyncio.open_connection(parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme))
         except TimeoutError:
             reasons.append(f"{url}: no answer within {_CONNECT_S:.0f} s")
         except (OSError, ValueError) as exc:
@@ -150,5 +150,8 @@ def _error_of(message: Msg) -> StrongroomError | None:
     try:
         return from_info(msgspec.json.decode(message.data, type=ErrorInfo))
     except msgspec.MsgspecError:
-        # The service's own library answers some errors itself, with numbers for codes.
-        return from_info(ErrorInfo(code=code if code in CODES else "internal", message=headers.get(_ERROR, code)))
+        # The service's own library answers what the coordinator did not foresee, with a number for a code.
+        words = headers.get(_ERROR, code)
+        if "MaxPayload" in words:
+            words = "the answer is larger than a NATS message may be: ask for less, as with --limit"
+        return from_info(ErrorInfo(code=code if code in CODES else "internal", message=words))

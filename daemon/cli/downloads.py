@@ -12,7 +12,6 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from contracts import control
 from contracts.errors import Conflict, NotFound, StrongroomError
 from contracts.records import ArtifactRecord, BackupRecord, RunState
 from daemon.cli.arguments import BackupArgument
@@ -21,6 +20,7 @@ from daemon.cli.command import Call, command
 from daemon.cli.download_views import DownloadView, view_of
 from daemon.cli.figures import size
 from daemon.cli.plain_text import visible
+from daemon.cli.records import backup_record
 from daemon.cli.references import RunRef, parse_run_ref
 from daemon.cli.tables import Column, print_table
 from daemon.cli.target_files import TargetFiles, plan_names
@@ -88,8 +88,7 @@ async def download(
     Files appear when all of them are whole and have proved authentic; a download that fails leaves nothing."""
     ref = parse_run_ref(backup, "backup")
     async with call.connect() as client:
-        request = control.RunRefRequest(project=ref.project, service=ref.service, id=ref.id)
-        record = (await client.ask(control.BACKUP_SHOW, request)).record
+        record = await backup_record(client, ref)
         if record.state is not RunState.COMPLETED:
             raise Conflict(
                 "backup.not_completed", f"backup {run_name(record)} is {record.state}: there is nothing to download"

@@ -59,6 +59,7 @@ async def test_an_agent_that_never_comes_back_fails_the_run_as_lost(
     async with platform.operator() as operator:
         await begin(platform, operator, tools, orders)
         platform.kill("agent-node-1")
+        await eventually(lambda: not tools.running())  # the dump tool does not outlive its agent
         failed = await operator.ended(await operator.newest())
         assert failed.error is not None
         assert failed.error.code == "agent.lost"

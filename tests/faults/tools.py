@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 from tests.servers.tools import pg_bin
@@ -47,6 +48,10 @@ class PgTools:
     def stop_early(self) -> None:
         """pg_dump ends well after half of its dump."""
         self._replace('"$real" "$@" 2>/dev/null | head -c 300000\nexit 0\n')
+
+    def running(self) -> bool:
+        """Whether a tool of this directory runs."""
+        return subprocess.run(["pgrep", "-f", str(self.directory)], check=False, capture_output=True).returncode == 0
 
     def _replace(self, body: str) -> None:
         script = self.directory / "pg_dump"

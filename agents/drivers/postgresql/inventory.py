@@ -33,6 +33,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str
     kind: str
     """`table`, `partitioned` or `matview`."""
+    unlogged: bool = False
     bytes: int
     """Heap and TOAST, without indexes."""
     estimated_rows: int | None = None
@@ -78,7 +79,7 @@ class References(msgspec.Struct, frozen=True, kw_only=True):
 # {size} is pg_table_size, which waits for locks, or a figure of the last VACUUM, which does not.
 _OBJECTS = """
 WITH relation AS MATERIALIZED (
-  SELECT c.oid, n.nspname, c.relname, c.relkind, c.reltuples, c.relpages, c.reltoastrelid
+  SELECT c.oid, n.nspname, c.relname, c.relkind, c.relpersistence, c.reltuples, c.relpages, c.reltoastrelid
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE c.relkind IN ('r', 'p', 'm', 'S', 'v') AND c.relpersistence <> 't'
     AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
@@ -98,7 +99,7 @@ SELECT json_build_object(
      FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace ORDER BY e.extname LIMIT {max_names}) x), '[]'),
   'table_count', (SELECT count(*) FROM sized),
   'tables', coalesce((SELECT json_agg(t) FROM (
-     SELECT nspname AS schema, relname AS name, bytes,
+     SELECT nspname AS schema, relname AS name, bytes, relpersistence = 'u' AS unlogged,
             CASE relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'partitioned' ELSE 'matview' END AS kind,
             CASE WHEN reltuples >= 0 THEN reltuples::bigint END AS estimated_rows
      FROM sized ORDER BY bytes DESC, nspname, relname LIMIT {max_tables}) t), '[]'),
@@ -162,7 +163,7 @@ SELECT json_build_object(
 """
 
 
-async def look_at_objects(psql: Psql, database: DatabaseFacts) -> tuple[DatabaseObjects, list[str]]:
+async def look_at_objects(psql: Psql, database: DatabaseFacts, *, in_recovery: bool) -> tuple[DatabaseObjects, list[str]]:
     """The database's objects, and what had to be left out of them.  Raises: RunFailed `engine.*`."""
     warnings: list[str] = []
     try:
@@ -174,7 +175,8 @@ async def look_at_objects(psql: Psql, database: DatabaseFacts) -> tuple[Database
     if objects.table_count > len(objects.tables):
         left_out = objects.table_count - len(objects.tables)
         warnings.append(f"{database.name!r}: the inventory leaves out {left_out} of the smallest tables")
-    return await _with_row_counts(psql, database.name, objects), warnings
+    countable = [index for index, table in enumerate(objects.tables) if _is_countable(table, in_recovery=in_recovery)]
+    return await _with_row_counts(psql, database.name, objects, countable), warnings
 
 
 async def look_at_references(psql: Psql, database: str) -> References:
@@ -197,20 +199,17 @@ async def _query_objects(psql: Psql, database: str, size: str) -> DatabaseObject
         raise RunFailed("dump.failed", f"a name in database {database!r} is not valid UTF-8: {exc}") from exc
 
 
-async def _with_row_counts(psql: Psql, database: str, objects: DatabaseObjects) -> DatabaseObjects:
+def _is_countable(table: Table, *, in_recovery: bool) -> bool:
+    # A replica has no rows of unlogged tables, and says so in its log.
+    return table.kind != "partitioned" and table.bytes <= COUNT_BELOW_BYTES and not (table.unlogged and in_recovery)
+
+
+async def _with_row_counts(psql: Psql, database: str, objects: DatabaseObjects, countable: list[int]) -> DatabaseObjects:
     """Counts the rows of small tables, smallest first, until the time is up; then the other statements do nothing."""
-    small = sorted(
-        (
-            index
-            for index, table in enumerate(objects.tables)
-            if table.kind != "partitioned" and table.bytes <= COUNT_BELOW_BYTES
-        ),
-        key=lambda index: objects.tables[index].bytes,
-    )
-    if not small:
+    if not countable:
         return objects
     statements = [sql(_DEADLINE, seconds=COUNT_BUDGET_S)]
-    for index in small:
+    for index in sorted(countable, key=lambda index: objects.tables[index].bytes):
         table = objects.tables[index]
         statements.append(sql(_COUNT, index=index, schema=table.schema, table=table.name))
     try:

@@ -55,7 +55,7 @@ async def plan_backup(psql: Psql, options: PostgreSQLOptions) -> BackupPlan:
             )
     objects: dict[str, DatabaseObjects] = {}
     for database in databases:
-        found, left_out = await _objects(psql, database)
+        found, left_out = await _objects(psql, database, in_recovery=cluster.in_recovery)
         warnings += left_out
         if found is not None:
             objects[database.name] = found
@@ -79,9 +79,9 @@ def globals_name(databases: list[str]) -> str:
     return name
 
 
-async def _objects(psql: Psql, database: DatabaseFacts) -> tuple[DatabaseObjects | None, list[str]]:
+async def _objects(psql: Psql, database: DatabaseFacts, *, in_recovery: bool) -> tuple[DatabaseObjects | None, list[str]]:
     try:
-        return await look_at_objects(psql, database)
+        return await look_at_objects(psql, database, in_recovery=in_recovery)
     except RunFailed as exc:
         if exc.code.startswith("engine."):
             raise
