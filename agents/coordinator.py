@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Final, TypeVar
 
 from nats.aio.client import Client
@@ -31,13 +32,16 @@ from contracts.asks import (
     answer_decoder,
 )
 from contracts.bus import patiently
-from contracts.errors import StrongroomError, Unavailable, from_info
+from contracts.errors import ErrorInfo, StrongroomError, Unavailable, from_info
 from contracts.records import ArtifactRecord, RunKind
-from contracts.reports import BackupFinished, Report, RunFailedReport
+from contracts.reports import Report, RestoreFinished, RunFailedReport
 from contracts.subjects import ask_subject, report_subject
-from contracts.wire import encode
+from contracts.wire import encode, utc_now
 
 A = TypeVar("A")
+
+_HEADER_ROOM: Final = 1024
+"""Headers count towards the server's limit."""
 
 _ANSWER_S: Final = 20.0
 _CLOSE_S: Final = 110.0
@@ -70,13 +74,34 @@ class Coordinator:
 
     async def report(self, report: Report) -> None:
         """Returns when the report is stored; it is stored once, however often it is sent."""
-        run = _run_of(report)
-        message_id = f"report:{run}:{report.project}/{report.service}/{report.run_id}:{report.attempt}"
+        # Drawn, not derived: the server compares ids over the whole stream, and another node could take one it can guess.
+        message_id = secrets.token_hex(16)
+        data = encode(report)
+        if len(data) > self._client.max_payload - _HEADER_ROOM:
+            # Sent as it is it would be refused again and again; this one says what to change.
+            data = encode(_too_large(report, len(data), self._client.max_payload))
         await patiently(
-            lambda: self._js.publish(report_subject(self._node), encode(report), headers={"Nats-Msg-Id": message_id}),
+            lambda: self._js.publish(report_subject(self._node), data, headers={"Nats-Msg-Id": message_id}),
             "publish report",
             patience_s=_REPORT_PATIENCE_S,
         )
+
+
+def _too_large(report: Report, size: int, limit: int) -> RunFailedReport:
+    run = RunKind.RESTORE if isinstance(report, RestoreFinished) else RunKind.BACKUP
+    message = (
+        f"the report on the run has {size} bytes, but the NATS server takes {limit}: raise its max_payload, or split the "
+        "service with include and exclude"
+    )
+    return RunFailedReport(
+        run=run,
+        project=report.project,
+        service=report.service,
+        run_id=report.run_id,
+        attempt=report.attempt,
+        failed_at=utc_now(),
+        error=ErrorInfo(code="agent.internal", message=message),
+    )
 
 
 class RunConversation:
@@ -114,12 +139,6 @@ class RunConversation:
 
     async def _ask(self, ask: Ask, *, timeout_s: float = _ANSWER_S) -> Answer:
         return await self._coordinator.ask(self.run, self.project, self.service, ask, timeout_s=timeout_s)
-
-
-def _run_of(report: Report) -> RunKind:
-    if isinstance(report, RunFailedReport):
-        return report.run
-    return RunKind.BACKUP if isinstance(report, BackupFinished) else RunKind.RESTORE
 
 
 def _expect(answer: Answer, type_: type[A]) -> A:

@@ -7,6 +7,7 @@ import structlog
 
 from agents.coordinator import RunConversation
 from agents.datapath.download import download_artifact
+from agents.datapath.grants import ask_patiently
 from agents.datapath.limits import DownloadLimits
 from agents.drivers.base import Driver
 from agents.progress import RunProgress
@@ -35,6 +36,10 @@ async def make_restore(
     already when a later artifact failed.
     """
     started_at = utc_now()
+
+    async def still_wanted() -> None:
+        await ask_patiently(lambda: conversation.check(job.attempt), limits.retry)
+
     await driver.check_restore(job.artifacts, job.target)
     progress.artifact_count = len(job.artifacts)
     progress.estimate_bytes = sum(artifact.plain_bytes for artifact in job.artifacts)
@@ -43,7 +48,7 @@ async def make_restore(
     for artifact in driver.restore_order(job.artifacts):
         meter = progress.begin_artifact("restoring", artifact.name)
         try:
-            async with driver.restore(artifact, job.target, job.run_id) as sink:
+            async with driver.restore(artifact, job.target, job.run_id, confirm=still_wanted) as sink:
                 outcome = await download_artifact(
                     artifact,
                     sink,

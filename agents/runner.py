@@ -107,6 +107,8 @@ class Runner:
         self._coordinator = Coordinator(client, js, settings.node)
         self._staging = Staging(settings.upload)
         self._instance = secrets.token_hex(8)
+        self._dropped: dict[tuple[RunKind, str], int] = {}
+        """How often a run was let go of with an error that nobody foresaw."""
 
     async def run(self) -> None:
         """Until cancelled; runs under way are then given back to the queue."""
@@ -160,21 +162,32 @@ class Runner:
             except Exception:
                 # The request stays unacknowledged: it comes back, and after a few attempts the coordinator gives the run up.
                 log.exception("request.failed")
+            else:
+                self._dropped.pop(key, None)
+                return
+            # What this attempt has done is given up: the next claim must not be answered with it again.
+            self._dropped[key] = self._dropped.get(key, 0) + 1
 
     async def _work(self, key: tuple[RunKind, str], request: Request, message: Msg) -> None:
         conversation = RunConversation(self._coordinator, key[0], request.project, request.service, request.run_id)
-        try:
-            job = await conversation.claim(self._instance)
-        except StrongroomError as exc:
-            if exc.code in _NOTHING_TO_DO:
-                log.info("request.outdated", reason=exc.message)
-                await message.ack()
-            else:
-                log.warning("request.postponed", code=exc.code, reason=exc.message)
-                await message.nak(delay=_AGAIN_AFTER_S)
-            return
-        run = _Run(message, RunRef(run_id=job.run_id, attempt=job.attempt))
-        with bound_contextvars(attempt=job.attempt), self._in_hand.hold(key, run):
+        run = _Run(message, RunRef(run_id=request.run_id, attempt=request.attempt))
+        # In hand before it is claimed: a second delivery in this moment must find it.
+        with self._in_hand.hold(key, run):
+            try:
+                job = await conversation.claim(f"{self._instance}-{self._dropped.get(key, 0)}")
+            except StrongroomError as exc:
+                if exc.code in _NOTHING_TO_DO:
+                    log.info("request.outdated", reason=exc.message)
+                    await run.message.ack()
+                else:
+                    log.warning("request.postponed", code=exc.code, reason=exc.message)
+                    await run.message.nak(delay=_AGAIN_AFTER_S)
+                return
+            run.ref = RunRef(run_id=job.run_id, attempt=job.attempt)
+            await self._claimed(run, job, conversation)
+
+    async def _claimed(self, run: _Run, job: BackupJob | RestoreJob, conversation: RunConversation) -> None:
+        with bound_contextvars(attempt=job.attempt):
             try:
                 await self._attempt(run, job, conversation)
             except asyncio.CancelledError:

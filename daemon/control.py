@@ -99,6 +99,9 @@ class Control:
     async def backup_list(self, q: control.BackupList) -> control.Backups:
         return control.Backups(backups=await self._library.backups(q.project, q.service, q.limit))
 
+    async def backup_record(self, q: control.RunRefRequest) -> BackupRecord:
+        return await self._backup(q.project, q.service, q.id)
+
     async def backup_show(self, q: control.RunRefRequest) -> control.BackupDetail:
         return await self._library.detail(await self._backup(q.project, q.service, q.id))
 
@@ -155,6 +158,10 @@ def version() -> str:
     return importlib.metadata.version("strongroom")
 
 
+def _too_much(message: str) -> ErrorInfo:
+    return ErrorInfo(code="input.invalid", message=message, field="limit")
+
+
 async def serve_control(client: Client, control_: Control, stack: AsyncExitStack) -> Service:
     """Adds the verbs to the bus until the stack is left."""
     service = await add_service(
@@ -179,7 +186,11 @@ async def serve_control(client: Client, control_: Control, stack: AsyncExitStack
                 info = ErrorInfo(code="internal", message="the coordinator met an unknown error; see its log")
                 await request.respond_error(info.code, info.message, encode(info))
             else:
-                await request.respond(answer)
+                if len(answer) > client.max_payload:
+                    message_ = f"the answer has {len(answer)} bytes, more than one message may have: ask for less (limit)"
+                    await request.respond_error("input.invalid", message_, encode(_too_much(message_)))
+                else:
+                    await request.respond(answer)
 
         return handle
 

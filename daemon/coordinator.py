@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import NoReturn
 
 import structlog
 from nats.aio.client import Client
-from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 
 from contracts import subjects
 from contracts.bus import connect
+from contracts.errors import Unavailable
 from contracts.tasks import cancel_surely
 from daemon.admin import Admin
 from daemon.catalog.catalog import Catalog
@@ -23,6 +25,7 @@ from daemon.keys.custody import Custody
 from daemon.keys.master import MasterKey
 from daemon.lease import Lease
 from daemon.library import Library
+from daemon.listening import Listener
 from daemon.nodes import Nodes
 from daemon.reaper import Reaper
 from daemon.relay import Relay
@@ -37,13 +40,8 @@ from daemon.store.s3 import ObjectStore, open_store
 
 log = structlog.get_logger()
 
-QUEUE = "coordinator"
-"""Queue group of all handlers: of several coordinators, one gets each message."""
 INBOX = "_INBOX_coordinator"
 """Apart from `_INBOX`, below which operators may listen."""
-_HANDLERS_AT_ONCE = 256
-"""Messages of one subject being handled at the same time; more wait in the subscription."""
-_DRAIN_S = 10.0
 
 
 async def run_coordinator(
@@ -62,16 +60,32 @@ async def run_coordinator(
         js = client.jetstream(timeout=5)
         store = await stack.enter_async_context(open_store(settings.store))
         await ensure_topology(js, replicas=settings.replicas)
-        group = await stack.enter_async_context(asyncio.TaskGroup())
-        loops = await _start(client, js, store, master_key, settings, stack, group)
+        loops = await _start(client, js, store, master_key, settings, stack)
         log.info("coordinator.ready", version=version(), bucket=store.bucket)
         if ready is not None:
             ready()
+        waits = [asyncio.create_task(event.wait(), name="stop") for event in (stop, lost)]
         try:
-            await _first_of(stop, lost)
+            await asyncio.wait([*waits, *loops], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await cancel_surely(*loops)
-        log.info("coordinator.stopping")
+            log.info("coordinator.stopping")
+            await cancel_surely(*waits, *loops)
+        if not stop.is_set():
+            _raise_why(loops)
+
+
+def _raise_why(loops: Sequence[asyncio.Task[None]]) -> NoReturn:
+    """Nobody told the coordinator to stop: a service manager must see that."""
+    for loop in loops:
+        if not loop.cancelled() and (failure := loop.exception()) is not None and not _is_bus_failure(failure):
+            raise failure
+    raise Unavailable("bus.unavailable", "the NATS server closed the connection for good; its log says why")
+
+
+def _is_bus_failure(failure: BaseException) -> bool:
+    if isinstance(failure, BaseExceptionGroup):
+        return all(_is_bus_failure(inner) for inner in failure.exceptions)
+    return isinstance(failure, NatsError)
 
 
 async def _start(
@@ -81,7 +95,6 @@ async def _start(
     master_key: MasterKey,
     settings: CoordinatorSettings,
     stack: AsyncExitStack,
-    group: asyncio.TaskGroup,
 ) -> list[asyncio.Task[None]]:
     catalog = Catalog(client, js)
     events = EventPublisher(js)
@@ -92,40 +105,15 @@ async def _start(
     admin = Admin(catalog, custody, events, js, ack_wait_s=settings.request_ack_wait_s)
     control = Control(catalog, admin, backups, restores, library)
     relay = Relay(client, js, runs)
-    await _listen(client, group, subjects.ASK_SUBJECTS, Asks(runs, custody).handle)
-    await _listen(client, group, subjects.HEARTBEAT_SUBJECTS, Nodes(catalog, events).handle)
-    await _listen(client, group, subjects.PROGRESS_SUBJECTS, relay.progress)
-    await _listen(client, group, subjects.AGENT_LOG_SUBJECTS, relay.log)
+    listener = Listener(client)
+    stack.push_async_callback(listener.close)
+    await listener.listen(subjects.ASK_SUBJECTS, Asks(runs, custody).handle)
+    await listener.listen(subjects.HEARTBEAT_SUBJECTS, Nodes(catalog, events).handle)
+    await listener.listen(subjects.PROGRESS_SUBJECTS, relay.progress)
+    await listener.listen(subjects.AGENT_LOG_SUBJECTS, relay.log)
     await serve_control(client, control, stack)
     reaper = Reaper(runs, backups, settings.reaper)
     return [
-        group.create_task(Reports(js, runs, backups, restores).run(), name="reports"),
-        group.create_task(Lease(client, js, "reaper").lead(reaper.run), name="reaper"),
+        asyncio.create_task(Reports(js, runs, backups, restores).run(), name="reports"),
+        asyncio.create_task(Lease(client, js, "reaper").lead(reaper.run), name="reaper"),
     ]
-
-
-async def _listen(client: Client, group: asyncio.TaskGroup, subject: str, handle: Callable[[Msg], Awaitable[None]]) -> None:
-    """Handles messages of the subject side by side, up to a bound."""
-    slots = asyncio.Semaphore(_HANDLERS_AT_ONCE)
-
-    async def work(message: Msg) -> None:
-        try:
-            await handle(message)
-        except Exception:
-            log.exception("message.failed", subject=message.subject)
-        finally:
-            slots.release()
-
-    async def receive(message: Msg) -> None:
-        await slots.acquire()
-        group.create_task(work(message), name=f"handle:{subject}")
-
-    await client.subscribe(subject, queue=QUEUE, cb=receive)
-
-
-async def _first_of(*events: asyncio.Event) -> None:
-    waits = [asyncio.create_task(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        await cancel_surely(*waits)

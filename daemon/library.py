@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import msgspec
 import zstandard
 from nats.aio.client import Client
@@ -18,6 +21,7 @@ from daemon.runs.asks import find_artifact
 from daemon.store.s3 import ObjectStore
 
 _INVENTORY_LIMIT_BYTES = 64 * 1024 * 1024
+_WINDOW_LIMIT_BYTES = 128 * 1024 * 1024
 
 
 class Library:
@@ -42,7 +46,8 @@ class Library:
         """The newest `limit`, of a service, a project, or all.  Raises: NotFound."""
         await self._check(project, service)
         found = await self._catalog.backups.select(_prefix(project, service))
-        return sorted((stored.value for stored in found), key=lambda backup: backup.id, reverse=True)[:limit]
+        newest = sorted((stored.value for stored in found), key=lambda backup: backup.id, reverse=True)[:limit]
+        return [_for_lists(backup) for backup in newest]
 
     async def restores(self, project: str, service: str, limit: int) -> list[RestoreRecord]:
         """The newest `limit`.  Raises: NotFound."""
@@ -65,8 +70,8 @@ class Library:
         except Denied:
             return BackupDetail(record=backup, tools=manifest.tools)
         try:
-            plain = zstandard.ZstdDecompressor().decompress(sealed, max_output_size=_INVENTORY_LIMIT_BYTES)
-            return BackupDetail(record=backup, tools=manifest.tools, inventory=msgspec.json.decode(plain))
+            inventory = await asyncio.to_thread(_unpack, sealed)
+            return BackupDetail(record=backup, tools=manifest.tools, inventory=inventory)
         except (zstandard.ZstdError, msgspec.DecodeError) as exc:
             raise Corrupt("manifest.corrupt", f"the inventory of {backup.id} cannot be read: {exc}") from exc
 
@@ -95,6 +100,24 @@ class Library:
             await self._catalog.need_service(project, service)
         elif project:
             await self._catalog.need_project(project)
+
+
+def _for_lists(backup: BackupRecord) -> BackupRecord:
+    """Without what only a restore needs: lists have to fit into one message."""
+    artifacts = [msgspec.structs.replace(artifact, attributes={}) for artifact in backup.artifacts]
+    return msgspec.structs.replace(backup, artifacts=artifacts)
+
+
+def _unpack(packed: bytes) -> Any:
+    """Bounded by reading, not by what the frame says of itself: an agent made it.
+
+    Raises: ZstdError, msgspec.DecodeError, Corrupt when there is more than an inventory may have.
+    """
+    with zstandard.ZstdDecompressor(max_window_size=_WINDOW_LIMIT_BYTES).stream_reader(packed) as reader:
+        plain = reader.read(_INVENTORY_LIMIT_BYTES + 1)
+    if len(plain) > _INVENTORY_LIMIT_BYTES:
+        raise Corrupt("manifest.corrupt", f"the inventory has more than {_INVENTORY_LIMIT_BYTES} bytes")
+    return msgspec.json.decode(plain)
 
 
 def _prefix(project: str, service: str) -> str:

@@ -29,8 +29,6 @@ class Nodes:
     def __init__(self, catalog: Catalog, events: EventPublisher) -> None:
         self._catalog = catalog
         self._events = events
-        self._known: dict[str, str] = {}
-        """Recipients of nodes whose record was checked, so that a heartbeat costs one write and no read."""
 
     async def handle(self, message: Msg) -> None:
         node = node_of(message.subject)
@@ -38,13 +36,11 @@ class Nodes:
             heartbeat = heartbeat_decoder.decode(message.data)
             await self.beat(node, heartbeat)
         except StrongroomError as exc:
-            self._known.pop(node, None)
             log.warning("heartbeat.refused", node=node, code=exc.code, reason=exc.message)
 
     async def beat(self, node: str, heartbeat: Heartbeat) -> None:
         """Notes that the node lives.  Raises: NotFound `node.not_found`, Conflict `node.identity_changed`."""
-        if self._known.get(node) != heartbeat.recipient:
-            await self._recognise(node, heartbeat)
+        await self._recognise(node, heartbeat)
         now = utc_now()
         alive = Alive(
             node=node,
@@ -78,4 +74,3 @@ class Nodes:
                 "the node and add it again",
                 field="recipient",
             )
-        self._known[node] = heartbeat.recipient

@@ -47,9 +47,12 @@ class Reaper:
         self._catalog = runs.catalog
         self._backups = backups
         self._settings = settings
-        self._last_named: dict[tuple[str, int], datetime] = {}
+        self._last_named: dict[tuple[str, int], float] = {}
+        """By the event loop's clock, like everything here that measures silence: it does not step, and a host that was
+        suspended wakes up with the time it had."""
         self._handed_over: set[str] = set()
-        self._ended: dict[str, datetime] = {}
+        self._ended: dict[str, float] = {}
+        self._requested_since: dict[str, float] = {}
         self._alive: dict[str, datetime] = {}
 
     async def run(self) -> None:
@@ -59,6 +62,7 @@ class Reaper:
         self._last_named.clear()
         self._handed_over.clear()
         self._ended.clear()
+        self._requested_since.clear()
         self._alive.clear()
         next_orphans = loop.time()
         while True:
@@ -88,6 +92,7 @@ class Reaper:
         active = {marker.value.run_id for marker in markers}
         self._ended = {run_id: seen for run_id, seen in self._ended.items() if run_id in active}
         self._handed_over &= active
+        self._requested_since = {run_id: seen for run_id, seen in self._requested_since.items() if run_id in active}
         self._last_named = {run: seen for run, seen in self._last_named.items() if run in running}
         await self._uploads_of_ended_runs()
         await self._silent_nodes(now)
@@ -95,9 +100,12 @@ class Reaper:
     async def sweep_orphans(self, now: datetime) -> None:
         """Aborts uploads in the bucket that nobody has written down, once they are old enough to be nobody's."""
         known = {upload.value.upload_id for upload in await self._catalog.uploads.select()}
+        # Another installation may use the same bucket for projects of its own.
+        projects = {stored.key for stored in await self._catalog.projects.select()}
         oldest = now - timedelta(seconds=self._settings.orphan_after_s)
         async for upload in self._runs.store.open_uploads(ROOT):
-            if upload.upload_id not in known and upload.initiated_at < oldest:
+            project = upload.object_key.removeprefix(ROOT).partition("/")[0]
+            if upload.upload_id not in known and upload.initiated_at < oldest and project in projects:
                 log.warning("upload.orphaned", object_key=upload.object_key)
                 await self._runs.store.abort_upload(upload.object_key, upload.upload_id)
 
@@ -110,23 +118,25 @@ class Reaper:
                 await self._runs.release(marker.key, active.run_id)
             return
         record: AnyRun = stored.value
+        clock = asyncio.get_running_loop().time()
         if record.state is RunState.REQUESTED:
-            await self._requested(kind, stored, record, now)
+            await self._still_requested(kind, stored, record)
         elif record.state is RunState.RUNNING:
             running.add((record.id, record.attempt))
-            await self._running(kind, stored, record, now)
-        elif now - self._ended.setdefault(record.id, now) >= timedelta(seconds=self._settings.settle_after_s):
+            await self._running(kind, stored, record)
+        elif (
+            record.state is RunState.CANCELLED
+            or clock - self._ended.setdefault(record.id, clock) >= self._settings.settle_after_s
+        ):
             # Whoever ended it is normally at this very moment doing the same.
             await self._runs.settle(record)
 
-    async def _requested(
-        self,
-        kind: RunKind,
-        stored: Stored[AnyRun],
-        record: AnyRun,
-        now: datetime,
-    ) -> None:
-        if now - record.requested_at > timedelta(seconds=self._settings.start_deadline_s):
+    async def _still_requested(self, kind: RunKind, stored: Stored[AnyRun], record: AnyRun) -> None:
+        clock = asyncio.get_running_loop().time()
+        if clock - self._requested_since.setdefault(record.id, clock) > self._settings.start_deadline_s:
+            alive = await self._catalog.alive.get(record.node)
+            if alive is not None and alive.value.running:
+                return  # its agent is busy with other runs: the request waits in its queue
             error = ErrorInfo(
                 code="node.unavailable",
                 message=f"no agent on node {record.node} took the request up within "
@@ -138,20 +148,17 @@ class Reaper:
             await self._runs.hand_over(record)
             self._handed_over.add(record.id)
 
-    async def _running(
-        self,
-        kind: RunKind,
-        stored: Stored[AnyRun],
-        record: AnyRun,
-        now: datetime,
-    ) -> None:
+    async def _running(self, kind: RunKind, stored: Stored[AnyRun], record: AnyRun) -> None:
         run = (record.id, record.attempt)
         alive = await self._catalog.alive.get(record.node)
         named = alive is not None and any((ref.run_id, ref.attempt) == run for ref in alive.value.running)
-        last = self._last_named.setdefault(run, now)
+        clock = asyncio.get_running_loop().time()
+        last = self._last_named.setdefault(run, clock)
         if named:
-            self._last_named[run] = now
-        elif now - last > timedelta(seconds=self._settings.lost_after_s):
+            self._last_named[run] = clock
+        elif clock - last > self._settings.lost_after_s:
+            if await self._runs.report_waits(record.node):
+                return  # the work is done, and the coordinators have not come to it yet
             what = "is alive but no longer knows of it" if alive else "stopped answering"
             error = ErrorInfo(
                 code="agent.lost",

@@ -30,7 +30,7 @@ class Relay:
         self._client = client
         self._js = js
         self._runs = runs
-        self._current: dict[tuple[str, str, int], None] = {}
+        self._current: dict[tuple[str, str, str, str, str, int], None] = {}
 
     async def progress(self, message: Msg) -> None:
         try:
@@ -54,7 +54,7 @@ class Relay:
             log.warning("log.lost", run_id=line.run_id, error=str(exc) or type(exc).__name__)
 
     async def _check(self, node: str, line: Progress | LogLine) -> None:
-        seen = (node, line.run_id, line.attempt)
+        seen = (node, line.run, line.project, line.service, line.run_id, line.attempt)
         if seen in self._current:
             return
         stored = await self._runs.need(RunKind(line.run), line.project, line.service, line.run_id)

@@ -28,6 +28,7 @@ from agents.datapath.sealing import PartSealer, SealedPart, SealedTotal
 from agents.datapath.staging import Staging
 from agents.datapath.threads import TransferThreads, first_reason
 from agents.drivers.base import DumpSource, PlannedArtifact
+from agents.processes import uncancelled
 from contracts.age import Recipient
 from contracts.asks import AbortArtifact, CloseArtifact, Grant, OpenArtifact, PartReceipt
 from contracts.errors import StrongroomError
@@ -36,7 +37,7 @@ from contracts.tasks import cancellable
 
 log = structlog.get_logger()
 
-_ABORT_S: Final = 20.0
+_ABORT_S: Final = 8.0
 
 
 class Uploaded(msgspec.Struct, frozen=True):
@@ -94,7 +95,8 @@ async def upload_artifact(
         )
         artifact = await ask_patiently(lambda: grants.close(closing), limits.retry)
     except BaseException:
-        await _abort(grants, AbortArtifact(run_id=run_id, attempt=attempt, index=index))
+        abort = _abort(grants, AbortArtifact(run_id=run_id, attempt=attempt, index=index))
+        await uncancelled(abort, name=f"abort:{index}")
         raise
     log.info(
         "artifact.uploaded",

@@ -10,6 +10,7 @@ into a pipe.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
@@ -82,6 +83,14 @@ class RestoreSink(Protocol):
         """
 
 
+Confirm = Callable[[], Awaitable[None]]
+"""Asked directly before something that cannot be undone: returns when the run is still wanted, raises otherwise."""
+
+
+async def confirmed() -> None:
+    """Where nobody has to be asked."""
+
+
 class Driver(Protocol):
     """One service's engine, as configured on this host.  Leaving any of its contexts without success undoes its work."""
 
@@ -98,11 +107,13 @@ class Driver(Protocol):
         """Raises: RunFailed `engine.*`, Conflict `restore.target_not_empty` before anything is changed."""
 
     def restore(
-        self, artifact: ArtifactRecord, target: RestoreTarget, run_id: str
+        self, artifact: ArtifactRecord, target: RestoreTarget, run_id: str, *, confirm: Confirm = confirmed
     ) -> AbstractAsyncContextManager[RestoreSink]:
         """Starts the tool that takes one artifact.  `run_id` names what is unfinished, so that a person knows it.
 
-        Leaving the context before `finish` returned leaves the target as it was.
+        `confirm` is awaited in `finish` before the result takes its place: an agent that was cut off for hours must not
+        replace a database that others have gone on using.  Leaving the context before `finish` returned leaves the target as
+        it was.
         """
 
     def restore_order(self, artifacts: list[ArtifactRecord]) -> list[ArtifactRecord]:

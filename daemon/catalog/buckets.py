@@ -137,7 +137,11 @@ class RecordBucket(Generic[T]):
             raise RecordChanged(self.name, key) from exc
 
     async def _batch(self, pattern: str) -> list[Stored[T]] | None:
-        """All matches by one request, or None when there are more than the server gives at once (1,024)."""
+        """All matches by one request, or None when there are more than the server gives at once: 1,024, or about 64 MB.
+
+        The server ends an answer that grew too large as if it were whole, and says only in `Nats-Num-Pending` of the last
+        message how many it left out: a list that is cut off there would lack the newest records.
+        """
         inbox = self._client.new_inbox()
         subscription = await self._client.subscribe(inbox, pending_bytes_limit=0)
         try:
@@ -150,10 +154,12 @@ class RecordBucket(Generic[T]):
                 status = headers.get("Status")
                 if status == _TOO_MANY_SUBJECTS:
                     return None
-                if status == "503":
-                    raise ServiceUnavailableError
-                if status is not None:  # 204 ends the batch, 404 says there is none
-                    return found
+                if status == "204":
+                    return found if int(headers.get("Nats-Num-Pending", 0)) == 0 else None
+                if status == "404" and not found:
+                    return []
+                if status is not None:
+                    raise ServiceUnavailableError  # no leader, or a record expired in between: asked again
                 if "KV-Operation" not in headers and "Nats-Marker-Reason" not in headers:
                     key = headers["Nats-Subject"].removeprefix(self._prefix)
                     found.append(Stored(key, self._decoder.decode(message.data), int(headers["Nats-Sequence"])))

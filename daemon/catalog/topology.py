@@ -16,6 +16,7 @@ ACK_WAIT_S: Final = 30
 """Longer than an election of a new stream leader takes; agents renew it every third of it."""
 MAX_NODES: Final = 100_000
 _DAY_S: Final = 86_400
+_HISTORY_BYTES: Final = 1024 * 1024 * 1024
 
 _BUCKETS: Final = (
     subjects.PROJECTS_BUCKET,
@@ -51,6 +52,8 @@ def _streams(replicas: int) -> list[StreamConfig]:
             storage=StorageType.FILE,
             num_replicas=replicas,
             max_age=days * _DAY_S,
+            # Whatever agents cause to be written here must never take the room that records need.
+            max_bytes=_HISTORY_BYTES,
             discard=DiscardPolicy.OLD,
             allow_direct=True,
             duplicate_window=600,

@@ -17,6 +17,7 @@ from daemon.cli import (
     nodes,
     projects,
     restores,
+    retention,
     services,
     status,
     up,
@@ -82,5 +83,5 @@ def everywhere(
     ctx.obj = {"config": config, "as_json": as_json, "debug": debug}
 
 
-for module in (status, projects, services, nodes, backups, downloads, restores, events, up, demo, coordinator):
+for module in (status, projects, services, nodes, backups, downloads, restores, retention, events, up, demo, coordinator):
     module.add_to(app)

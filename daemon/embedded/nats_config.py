@@ -70,6 +70,8 @@ def render_config(settings: NatsSettings) -> str:
         "# An agent that vanished without a word is noticed within a minute.",
         'ping_interval: "20s"',
         "ping_max: 2",
+        "# A report names every artifact of a backup, and there may be thousands.",
+        f"max_payload: {8 * MIB}",
         "",
         "jetstream {",
         f"  store_dir: {_quote(str(settings.store_dir))}",

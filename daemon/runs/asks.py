@@ -36,17 +36,17 @@ from contracts.asks import (
     SignedPart,
     question_decoder,
 )
-from contracts.errors import Corrupt, ErrorInfo, InvalidInput, NotFound, StrongroomError
+from contracts.errors import Conflict, Corrupt, ErrorInfo, InvalidInput, NotFound, StrongroomError
 from contracts.multipart import MAX_PARTS, base_part_size, part_size
 from contracts.object_keys import artifact_key
-from contracts.records import ArtifactRecord, BackupRecord, RestoreRecord, RunKind, UploadRecord
+from contracts.records import ArtifactRecord, BackupRecord, RestoreRecord, RunKind, RunState, ServiceRecord, UploadRecord
 from contracts.subjects import is_reply_inbox, node_of
 from contracts.wire import encode, utc_now
-from daemon.catalog.buckets import RecordChanged, Stored
+from daemon.catalog.buckets import RecordChanged, Stored, key
 from daemon.catalog.catalog import upload_key
 from daemon.keys.custody import Custody, parse_recipient
 from daemon.runs.runs import Runs
-from daemon.runs.transitions import check_current
+from daemon.runs.transitions import check_current, not_current
 
 log = structlog.get_logger()
 
@@ -104,6 +104,9 @@ class Asks:
         if isinstance(ask, CloseArtifact):
             return await self._close(node, upload, ask)
         assert isinstance(ask, AbortArtifact)
+        if upload.value.closed is not None:
+            # A report may be on its way that names it: from here on it goes only with the attempt.
+            raise InvalidInput("input.invalid", f"artifact {ask.index} is closed already", field="index")
         await self._runs.discard_upload(upload)
         return Aborted()
 
@@ -121,8 +124,12 @@ class Asks:
                 recipients=record.recipients,
             )
         restore = _restore(record)
-        backup = (await self._catalog.need_backup(restore.project, restore.service, restore.backup_id)).value
-        service = (await self._catalog.need_service(restore.target.project, restore.target.service)).value
+        try:
+            backup, service = await self._restore_ends(restore)
+        except (NotFound, Conflict) as exc:
+            stored = await self._runs.need(RunKind.RESTORE, restore.project, restore.service, restore.id)
+            await self._runs.end(RunKind.RESTORE, stored, RunState.FAILED, exc.info)
+            raise not_current(restore.id, exc.message) from exc
         return RestoreJob(
             run_id=restore.id,
             attempt=restore.attempt,
@@ -131,6 +138,15 @@ class Asks:
             target=restore.target,
             artifacts=[artifact for artifact in backup.artifacts if artifact.name in restore.artifacts],
         )
+
+    async def _restore_ends(self, restore: RestoreRecord) -> tuple[BackupRecord, ServiceRecord]:
+        """Where a restore reads from and where it goes.  Raises: NotFound, Conflict when one of them went away meanwhile."""
+        backup = (await self._catalog.need_backup(restore.project, restore.service, restore.backup_id)).value
+        if backup.state is not RunState.COMPLETED:
+            message = f"backup {backup.id} is {backup.state}: it cannot be restored any more"
+            raise Conflict("backup.not_completed", message)
+        service = (await self._catalog.need_service(restore.target.project, restore.target.service)).value
+        return backup, service
 
     async def _open(self, node: str, record: BackupRecord, ask: OpenArtifact) -> Grant:
         upload = UploadRecord(
@@ -162,12 +178,21 @@ class Asks:
             try:
                 await self._catalog.uploads.update(name, upload, revision)
                 await self._still_current(node, record)
-            except StrongroomError:
+            except StrongroomError as exc:
                 await self._store.abort_upload(upload.object_key, upload_id)
-                raise
+                winner = await self._catalog.uploads.get(name)
+                if not isinstance(exc, RecordChanged) or winner is None or not winner.value.upload_id:
+                    raise
+                upload = winner.value  # the same question, asked twice at once
         else:
             upload = known.value
         return await self._grant(upload, 1, FIRST_PARTS)
+
+    async def _clear_if_ended(self, upload: UploadRecord) -> None:
+        """A run that was ended while the store joined the parts has left an object that nobody else knows of."""
+        stored = await self._catalog.backups.get(key(upload.project, upload.service, upload.run_id))
+        if stored is not None:
+            await self._runs.clear_if_ended(stored.value)
 
     async def _still_current(self, node: str, record: BackupRecord) -> None:
         """The run may have ended while the store was asked; then whoever ended it did not see this upload."""
@@ -205,10 +230,7 @@ class Asks:
         )
         # A repeated close finds the object complete already, when only the answer or the record was lost.
         if await self._store.size_of(upload.object_key) is None:
-            held = await self._store.list_parts(upload.object_key, upload.upload_id)
-            if held != list(ask.parts):
-                raise Corrupt("upload.mismatch", f"the store holds other parts of {upload.name!r} than the agent sent")
-            await self._store.complete_upload(upload.object_key, upload.upload_id, ask.parts)
+            await self._complete(upload, ask)
         size = await self._store.size_of(upload.object_key)
         if size != ask.stored_bytes:
             raise Corrupt(
@@ -220,9 +242,19 @@ class Asks:
         except RecordChanged:
             again = await self._catalog.uploads.get(stored.key)
             if again is None or again.value.closed != artifact:
+                await self._clear_if_ended(upload)
                 raise
         log.info("artifact.closed", node=node, run_id=upload.run_id, artifact=upload.name, stored_bytes=ask.stored_bytes)
         return Closed(artifact=artifact)
+
+    async def _complete(self, upload: UploadRecord, ask: CloseArtifact) -> None:
+        try:
+            check_held(upload, await self._store.list_parts(upload.object_key, upload.upload_id), ask.parts)
+            await self._store.complete_upload(upload.object_key, upload.upload_id, ask.parts)
+        except Corrupt as exc:
+            # The same question, asked before, may have completed it a moment ago: then the upload is gone, the object there.
+            if exc.code != "store.missing" or await self._store.size_of(upload.object_key) is None:
+                raise
 
     async def _download(self, record: RestoreRecord, ask: OpenDownload) -> DownloadGrant:
         backup = (await self._catalog.need_backup(record.project, record.service, record.backup_id)).value
@@ -262,6 +294,12 @@ def check_parts(upload: UploadRecord, parts: Sequence[PartReceipt], stored_bytes
             )
     if sum(part.size_bytes for part in parts) != stored_bytes:
         raise InvalidInput("input.invalid", "the parts do not add up to the artifact's size", field="stored_bytes")
+
+
+def check_held(upload: UploadRecord, held: Sequence[PartReceipt], sent: Sequence[PartReceipt]) -> None:
+    """Raises: Corrupt `upload.mismatch` unless the store holds exactly what was sent."""
+    if list(held) != list(sent):
+        raise Corrupt("upload.mismatch", f"the store holds other parts of {upload.name!r} than the agent sent")
 
 
 def _backup(record: Any) -> BackupRecord:

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from contracts.errors import Conflict, ErrorInfo, InvalidInput
+from contracts.errors import Conflict, Corrupt, ErrorInfo, InvalidInput
 from contracts.ids import new_run_id
 from contracts.manifest import FORMAT, Manifest
 from contracts.object_keys import backup_prefix, manifest_key
@@ -97,15 +97,30 @@ class Backups:
                 return
             manifest = encode(_manifest(record, report))
             object_key = manifest_key(record.project, record.service, record.id)
-            await self._runs.store.write_once(object_key, manifest)
+            await self._write_manifest(node, record, object_key, manifest)
             await self._runs.store.make_durable()
             after = complete_backup(record, report, manifest_key=object_key, manifest_bytes=len(manifest))
             try:
                 await self._catalog.backups.update(stored.key, after, stored.revision)
             except RecordChanged:
+                await self._runs.clear_if_ended(record)
                 continue
             await self._runs.settle(after)
             return
+
+    async def _write_manifest(self, node: str, record: BackupRecord, object_key: str, manifest: bytes) -> None:
+        """Writes the manifest of a run that is this node's.
+
+        One that is there already was written by an attempt that never became the record: nothing refers to it, so the one
+        object that has the same name in every attempt may be replaced.
+        """
+        try:
+            await self._runs.store.write_once(object_key, manifest)
+        except Corrupt:
+            fresh = await self._runs.need(RunKind.BACKUP, record.project, record.service, record.id)
+            check_current(fresh.value, node=node, attempt=record.attempt)
+            await self._runs.store.remove([object_key])
+            await self._runs.store.write_once(object_key, manifest)
 
     async def cancel(self, project: str, service: str, backup_id: str, *, actor: str = "") -> BackupRecord:
         """Ends a backup that has not ended; its agent stops at its next question.  Raises: Conflict `run.not_current`."""
@@ -153,9 +168,12 @@ class Backups:
 
     async def _is_all_closed(self, record: BackupRecord, report: BackupFinished) -> bool:
         """Whether the report names exactly the artifacts that were completed and checked in this attempt."""
-        uploads = await self._catalog.uploads_of(record.project, record.service, record.id)
-        current = sorted((u.value for u in uploads if u.value.attempt == record.attempt), key=lambda upload: upload.index)
-        return bool(current) and [upload.closed for upload in current] == list(report.artifacts)
+        for index, artifact in enumerate(report.artifacts, start=1):
+            # One by one from the stream's leader: a list may come from a replica that lags behind.
+            upload = await self._runs.find_upload(record, index)
+            if upload is None or upload.value.closed != artifact:
+                return False
+        return bool(report.artifacts) and await self._runs.find_upload(record, len(report.artifacts) + 1) is None
 
     async def _readers(self, record: BackupRecord) -> list[str]:
         """Restores under way that read this backup."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 
 import structlog
 from nats.aio.msg import Msg
@@ -12,7 +13,7 @@ from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.errors import APIError
 
-from contracts.errors import InvalidInput, StrongroomError, Unavailable
+from contracts.errors import Corrupt, RunFailed, StrongroomError, Unavailable
 from contracts.records import RunKind, RunState
 from contracts.reports import BackupFinished, Report, RestoreFinished, report_decoder
 from contracts.subjects import REPORTS_CONSUMER, REPORTS_STREAM, node_of
@@ -28,6 +29,7 @@ log = structlog.get_logger()
 
 _PULL_S = 5.0
 _AGAIN_AFTER_S = 2.0
+_REFUSALS_APART = timedelta(seconds=10)
 _WORKERS = 8
 """Reports handled at once: each waits for the store and the bus most of its time."""
 
@@ -40,6 +42,7 @@ class Reports:
         self._runs = runs
         self._backups = backups
         self._restores = restores
+        self._refused_at: dict[str, datetime] = {}
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -67,11 +70,20 @@ class Reports:
         async with _kept_alive(message):
             try:
                 report = report_decoder.decode(message.data)
+            except StrongroomError as exc:
+                await self._refuse(node, exc)
+                await message.ack()
+                return
+            try:
                 await self.apply(node, report)
-            except Unavailable as exc:
+            except (Unavailable, RunFailed) as exc:
+                # The store or the bus is away, or refuses us for now: the backup is whole, so its report waits.
                 log.warning("report.postponed", node=node, code=exc.code, reason=exc.message)
                 await message.nak(delay=_AGAIN_AFTER_S)
                 return
+            except Corrupt as exc:
+                log.exception("report.unusable", node=node)
+                await self._fail(report, exc)
             except StrongroomError as exc:
                 # A report that does not count is a fact about its sender, not a reason to keep it.
                 await self._refuse(node, exc)
@@ -96,11 +108,19 @@ class Reports:
             check_current(record, node=node, attempt=report.attempt)
             await self._runs.end(RunKind(report.run), stored, RunState.FAILED, report.error)
 
+    async def _fail(self, report: Report, exc: StrongroomError) -> None:
+        """What was stored is not what was reported: the run says so itself, instead of being taken for lost later."""
+        kind = RunKind.RESTORE if isinstance(report, RestoreFinished) else RunKind.BACKUP
+        stored = await self._runs.need(kind, report.project, report.service, report.run_id)
+        await self._runs.end(kind, stored, RunState.FAILED, exc.info)
+
     async def _refuse(self, node: str, exc: StrongroomError) -> None:
         now = utc_now()
         log.warning("report.refused", node=node, code=exc.code, reason=exc.message)
-        if not isinstance(exc, InvalidInput) and exc.code != "run.not_current":
-            return
+        last = self._refused_at.get(node)
+        if last is not None and now - last < _REFUSALS_APART:
+            return  # one event stands for many: an agent must not be able to fill the audit log
+        self._refused_at[node] = now
         await self._runs.events.publish(
             "request.refused", key=f"{node}:{now.isoformat()}", at=now, node=node, error=exc.info
         )

@@ -23,7 +23,7 @@ from contracts.records import (
     UploadRecord,
 )
 from contracts.requests import BackupRequest, Request, RestoreRequest, message_id
-from contracts.subjects import request_subject
+from contracts.subjects import REPORTS_STREAM, report_subject, request_subject
 from contracts.wire import encode, utc_now
 from daemon.catalog.buckets import RecordBucket, RecordChanged, Stored, key
 from daemon.catalog.catalog import Catalog, backup_marker, restore_marker
@@ -140,6 +140,22 @@ class Runs:
         if not await self.end(kind, stored, RunState.CANCELLED, error):
             raise Conflict("run.not_current", f"{kind} {stored.value.id} has ended already: it is {stored.value.state}")
 
+    async def clear_if_ended(self, record: BackupRecord) -> None:
+        """Removes what was written for a run that somebody ended without success in the same moment.
+
+        Decided by the run as it is now: objects of a completed one are never touched.
+        """
+        stored = await self.catalog.backups.get(key(record.project, record.service, record.id))
+        if stored is not None and stored.value.state in (RunState.FAILED, RunState.CANCELLED, RunState.MISSED):
+            await self.store.clear(backup_prefix(record.project, record.service, record.id))
+
+    async def report_waits(self, node: str) -> bool:
+        """Whether reports of this node are stored and not yet dealt with: what they say is true before it is known."""
+        subject = report_subject(node)
+        what = f"reports of {node} that wait"
+        info = await patiently(lambda: self._js.stream_info(REPORTS_STREAM, subjects_filter=subject), what)
+        return bool((info.state.subjects or {}).get(subject))
+
     async def settle(self, record: AnyRun) -> None:
         """The aftermath of a run that has ended: its event, nothing left of what it gave up, and its place freed.
 
@@ -159,7 +175,13 @@ class Runs:
             else:
                 await self.discard_uploads(record)
                 await self.store.clear(backup_prefix(record.project, record.service, record.id))
+        if record.state is RunState.CANCELLED and await self._is_worked_on(record):
+            return  # its agent learns of it within seconds; until then nobody else may begin, and the reaper comes back
         await self.release(marker, record.id)
+
+    async def _is_worked_on(self, record: AnyRun) -> bool:
+        alive = await self.catalog.alive.get(record.node)
+        return alive is not None and any(ref.run_id == record.id for ref in alive.value.running)
 
     async def occupy(self, marker: str, active: ActiveRun) -> ActiveRun | None:
         """Takes a place that only one may have; answers who has it when that is somebody else."""
@@ -189,7 +211,7 @@ class Runs:
                 await self.discard_upload(stored)
 
     async def discard_upload(self, stored: Stored[UploadRecord]) -> None:
-        """Neither parts nor object nor record are left.  Safe to repeat."""
+        """Neither parts nor object nor record are left.  Safe to repeat; an upload that changed meanwhile is left alone."""
         upload = stored.value
         if upload.upload_id and upload.closed is None:
             await self.store.abort_upload(upload.object_key, upload.upload_id)
@@ -197,9 +219,15 @@ class Runs:
             # Its coordinator was cut off between asking the store for an id and writing it down.
             async for found in self.store.open_uploads(upload.object_key):
                 await self.store.abort_upload(found.object_key, found.upload_id)
+        try:
+            # Taken by its revision before the object goes: what somebody closed meanwhile is not ours to remove.
+            revision = await self.catalog.uploads.update(stored.key, upload, stored.revision)
+        except RecordChanged:
+            log.debug("upload.changed", upload=stored.key)
+            return
         # Whether completion had gone through when it was cut off is not known, so the object goes in any case.
         await self.store.remove([upload.object_key])
-        await self.forget_upload(stored)
+        await self.forget_upload(Stored(stored.key, upload, revision))
 
     async def forget_upload(self, stored: Stored[UploadRecord]) -> None:
         try:
@@ -211,11 +239,14 @@ class Runs:
         for stored in await self.catalog.uploads_of(record.project, record.service, record.id):
             await self.forget_upload(stored)
 
+    async def find_upload(self, record: BackupRecord, index: int) -> Stored[UploadRecord] | None:
+        """The upload of the record's attempt, read from the stream's leader."""
+        name = key(record.project, record.service, record.id, str(record.attempt), str(index))
+        return await self.catalog.uploads.get(name)
+
     async def need_upload(self, record: BackupRecord, index: int) -> Stored[UploadRecord]:
         """Raises: NotFound `artifact.not_found` when the artifact was never opened in this attempt."""
-        stored = await self.catalog.uploads.get(
-            key(record.project, record.service, record.id, str(record.attempt), str(index))
-        )
+        stored = await self.find_upload(record, index)
         if stored is None:
             raise NotFound("artifact.not_found", f"artifact {index} of run {record.id} is not open", field="index")
         return stored

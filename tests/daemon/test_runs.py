@@ -72,8 +72,8 @@ async def refusals(operator: Operator) -> int:
 
 
 async def record_of(operator: Operator, run: BackupRecord) -> BackupRecord:
-    found = await operator.call(control.BACKUP_LIST, control.BackupList(project=run.project, service=run.service))
-    return next(backup for backup in found.backups if backup.id == run.id)
+    reference = control.RunRefRequest(project=run.project, service=run.service, id=run.id)
+    return await operator.call(control.BACKUP_RECORD, reference)
 
 
 async def reaches(operator: Operator, run: BackupRecord, state: RunState, timeout_s: float = 10) -> BackupRecord:

@@ -133,7 +133,7 @@ async def test_a_cancelled_backup_stops_its_dump_and_leaves_nothing(
         await eventually(lambda: "run.dropped" in started.log("agent-node-1"))
         # The agent is free again, and the service as well.
         tools.go.touch()
-        await operator.completed(await operator.request())
+        await operator.completed(await operator.request_when_free())
     assert started.bucket.list_uploads() == []
     assert all(run_id not in key for key in started.bucket.list_keys())
 

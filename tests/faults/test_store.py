@@ -36,7 +36,7 @@ async def test_a_full_bucket_fails_the_run_and_a_later_one_succeeds(
         platform.bucket.open_to_writes()
         await eventually(lambda: platform.bucket.list_uploads() == [])
         assert platform.bucket.list_keys() == []
-        await operator.completed(await operator.request())
+        await operator.completed(await operator.request_when_free())
 
 
 async def test_a_dead_store_fails_the_run_and_is_cleaned_up_after_when_it_is_back(
@@ -65,6 +65,6 @@ async def test_a_dead_store_fails_the_run_and_is_cleaned_up_after_when_it_is_bac
             server.start()
             await eventually(lambda: platform.bucket.list_uploads() == [], 30)
             assert platform.bucket.list_keys() == []
-            await operator.completed(await operator.request())
+            await operator.completed(await operator.request_when_free())
     finally:
         platform.stop()

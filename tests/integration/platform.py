@@ -15,6 +15,7 @@ import tomli_w
 from nats.errors import NoRespondersError
 
 from contracts import control
+from contracts.errors import Conflict
 from contracts.events import Event, event_decoder
 from contracts.records import BackupRecord, RestoreRecord, RunState
 from contracts.services import PostgreSQLOptions
@@ -160,6 +161,17 @@ class PlatformOperator(Operator):
         call = msgspec.convert({"project": "acme", "service": "orders", **fields}, control.BackupCreate)
         return await self.call(control.BACKUP_CREATE, call)
 
+    async def request_when_free(self) -> BackupRecord:
+        """A backup, as soon as the one before has let go of the service."""
+
+        async def accepted() -> BackupRecord | None:
+            try:
+                return await self.request()
+            except Conflict:
+                return None
+
+        return await eventually(accepted)
+
     async def is_answered(self) -> None:
         """Waits until a coordinator listens, which after a restart of the NATS server takes it a moment."""
 
@@ -177,8 +189,7 @@ class PlatformOperator(Operator):
         return found.backups[0]
 
     async def record(self, backup: BackupRecord) -> BackupRecord:
-        found = await self.call(control.BACKUP_LIST, control.BackupList(project="acme", service="orders"))
-        return next(record for record in found.backups if record.id == backup.id)
+        return await self.call(control.BACKUP_RECORD, control.RunRefRequest(project="acme", service="orders", id=backup.id))
 
     async def ended(self, backup: BackupRecord, timeout_s: float = 60) -> BackupRecord:
         """The record once the run has ended, whatever it ended with."""

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
-from agents.drivers.base import BackupPlan, DumpSource, PlannedArtifact, RestoreSink
+from agents.drivers.base import BackupPlan, Confirm, DumpSource, PlannedArtifact, RestoreSink, confirmed
 from agents.drivers.postgresql import planning
 from agents.drivers.postgresql.attributes import GLOBALS_KIND
 from agents.drivers.postgresql.check import check_restore
@@ -43,13 +43,17 @@ class PostgreSQLDriver:
         await check_restore(self._psql(restores=True), artifacts, target)
 
     @asynccontextmanager
-    async def restore(self, artifact: ArtifactRecord, target: RestoreTarget, run_id: str) -> AsyncIterator[RestoreSink]:
+    async def restore(
+        self, artifact: ArtifactRecord, target: RestoreTarget, run_id: str, *, confirm: Confirm = confirmed
+    ) -> AsyncIterator[RestoreSink]:
         psql = self._psql(restores=True)
         if artifact.kind == GLOBALS_KIND:
             async with start_globals_restore(psql, artifact, target) as roles:
+                roles.confirm = confirm
                 yield roles
         else:
             async with start_database_restore(psql, artifact, target, run_id) as database:
+                database.confirm = confirm
                 yield database
 
     def restore_order(self, artifacts: list[ArtifactRecord]) -> list[ArtifactRecord]:

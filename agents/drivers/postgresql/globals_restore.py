@@ -9,6 +9,7 @@ from typing import Final
 
 import structlog
 
+from agents.drivers.base import Confirm, confirmed
 from agents.drivers.postgresql.discovery import look_at_cluster
 from agents.drivers.postgresql.dump import GLOBALS_MARK
 from agents.drivers.postgresql.globals import GlobalsPlan, plan_globals
@@ -30,6 +31,7 @@ class GlobalsRestore:
     """`RestoreSink` of a globals artifact: the script is taken in at once, and applied by `finish`."""
 
     def __init__(self, psql: Psql, artifact: ArtifactRecord, target: RestoreTarget, intake: Intake) -> None:
+        self.confirm: Confirm = confirmed
         self._psql = psql
         self._artifact = artifact
         self._target = target
@@ -54,6 +56,7 @@ class GlobalsRestore:
         if self._target.skip_roles:
             self._outcome = {"roles_created": [], "roles_kept": plan.kept, "warnings": ["roles were left alone, as asked"]}
             return self._outcome
+        await self.confirm()
         await uncancelled(self._apply(plan), name="restore:roles")
         self._outcome = {"roles_created": plan.created, "roles_kept": plan.kept, "warnings": plan.warnings}
         log.info("restore.roles_created", created=len(plan.created), kept=len(plan.kept))

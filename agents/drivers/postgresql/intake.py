@@ -5,8 +5,10 @@ All on the event loop: what follows the first part is moved from pipe to pipe by
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
+import select
 from types import TracebackType
 from typing import Final, Self
 
@@ -14,6 +16,7 @@ from agents.processes import Child, pipe, until_readable, until_writable
 
 _MOVE_BYTES: Final = 1024 * 1024
 _READ_BYTES: Final = 256 * 1024
+_NAP_S: Final = 0.002
 _NO_SPLICE: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.EPERM})
 
 
@@ -23,6 +26,8 @@ class Intake:
     def __init__(self) -> None:
         self._reading, self.fd = pipe()
         os.set_blocking(self._reading, False)
+        self._poll = select.poll()
+        self._poll.register(self._reading, select.POLLIN)
 
     def __enter__(self) -> Self:
         return self
@@ -65,8 +70,7 @@ class Intake:
         os.set_blocking(child.stdin_fd, False)  # our end of the pipe only
         try:
             await _write_all(child.stdin_fd, head)
-            while await self._move_some(child.stdin_fd):
-                pass
+            await self._move_all(child.stdin_fd)
         except BrokenPipeError:
             pass
         child.close_stdin()
@@ -76,20 +80,38 @@ class Intake:
         while await self.read(_READ_BYTES):
             pass
 
-    async def _move_some(self, fd: int) -> bool:
-        """Whether there may be more.  Raises: BrokenPipeError."""
-        await until_readable(self._reading)
-        try:
-            return os.splice(self._reading, fd, _MOVE_BYTES) > 0
-        except BlockingIOError:
+    async def _move_all(self, fd: int) -> None:
+        """Raises: BrokenPipeError."""
+        napped = False
+        while True:
+            try:
+                if os.splice(self._reading, fd, _MOVE_BYTES) == 0:
+                    return None
+                napped = False
+                await asyncio.sleep(0)
+            except BlockingIOError:
+                napped = await self._until_movable(fd, napped=napped)
+            except OSError as exc:
+                if exc.errno not in _NO_SPLICE:
+                    raise
+                await self._copy_all(fd)
+                return
+
+    async def _until_movable(self, fd: int, *, napped: bool) -> bool:
+        """Whether it was only a nap: to wake up for each page that a program has read would cost more than to move it."""
+        if not self._poll.poll(0):
+            await until_readable(self._reading)
+            return False
+        if napped:
             await until_writable(fd)
-            return True
-        except OSError as exc:
-            if exc.errno not in _NO_SPLICE:
-                raise
-        data = await self.read(_READ_BYTES)  # a sandbox that knows no splice
-        await _write_all(fd, data)
-        return bool(data)
+            return False
+        await asyncio.sleep(_NAP_S)
+        return True
+
+    async def _copy_all(self, fd: int) -> None:
+        """In a sandbox that knows no splice."""
+        while data := await self.read(_READ_BYTES):
+            await _write_all(fd, data)
 
 
 async def _write_all(fd: int, data: bytes) -> None:

@@ -14,6 +14,7 @@ from typing import Final
 
 import structlog
 
+from agents.drivers.base import Confirm, confirmed
 from agents.drivers.postgresql.check import require_replaceable
 from agents.drivers.postgresql.connection import session
 from agents.drivers.postgresql.discovery import look_at_cluster
@@ -43,6 +44,7 @@ class DatabaseRestore:
     """`RestoreSink` of one database."""
 
     def __init__(self, psql: Psql, plan: RestorePlan, scratch_oid: int, intake: Intake) -> None:
+        self.confirm: Confirm = confirmed
         self._psql = psql
         self._plan = plan
         self._scratch_oid = scratch_oid
@@ -68,6 +70,7 @@ class DatabaseRestore:
         properties = await self._loading
         await self._analyze()
         await self._apply(properties.final)
+        await self.confirm()
         # A cancellation waits for the swap, which is short, and is raised before the outcome is set: then it is undone.
         await uncancelled(self._swap(properties), name=f"restore:swap:{self._plan.target}")
         self._outcome = {

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +50,25 @@ def source(postgres: PostgresCluster, tmp_path_factory: pytest.TempPathFactory) 
         run_sql(postgres, "postgres", 'DROP ROLE app, "Odd ""role; --", boss, shared')
 
 
+@pytest.fixture(scope="module")
+def other_cluster() -> Iterator[PostgresCluster]:
+    with tempfile.TemporaryDirectory(prefix="strongroom-pg-") as directory:
+        cluster = PostgresCluster(Path(directory))
+        try:
+            cluster.start()
+            yield cluster
+        finally:
+            cluster.discard()
+
+
 @pytest.fixture
-def other(postgres_factory: Callable[..., PostgresCluster], tmp_path: Path) -> Host:
+def other(other_cluster: PostgresCluster, tmp_path: Path) -> Iterator[Host]:
     """Another cluster, with one of the roles."""
-    cluster = postgres_factory()
-    cluster.query("CREATE ROLE shared LOGIN PASSWORD 'shared here' CONNECTION LIMIT 2")
-    return Host(cluster, tmp_path)
+    other_cluster.query("CREATE ROLE shared LOGIN PASSWORD 'shared here' CONNECTION LIMIT 2")
+    yield Host(other_cluster, tmp_path)
+    other_cluster.query("DROP DATABASE IF EXISTS moving")
+    for (name,) in other_cluster.query("SELECT quote_ident(rolname) FROM pg_roles WHERE oid >= 16384"):
+        other_cluster.query(f"DROP ROLE {name}")
 
 
 def snapshot(cluster: PostgresCluster) -> dict[str, tuple[Any, ...]]:

@@ -28,15 +28,10 @@ from tests.agents.drivers.support import (
 )
 
 ODD_NAMES = [
-    "with space",
-    'quo"te',
-    "apo'strophe",
-    "back\\slash",
+    "space \"quote\" 'apostrophe' back\\slash",
     "dbname=postgres user=nobody",
-    "-leading-dash",
     "größer und 数据库",
-    "semi;colon -- comment",
-    "per%cent $dollar :colon",
+    "semi;colon -- :colon %cent $$dollar",
     "new\nline",
     "postgresql://localhost/other",
 ]
@@ -67,7 +62,7 @@ async def test_any_name_can_be_backed_up_and_restored(host: Host, fresh_name: Fa
     assert {artifact.name for artifact in plan.artifacts} == set(names)
     for planned in plan.artifacts:
         data, _ = await dump(driver, planned)
-        copy = "c" + planned.name
+        copy = "-" + planned.name
         await restore(driver, record_of(planned, data), data, target({planned.name: copy}))
         assert look_into(host.cluster, copy).rows == {"public.t": ["(7)"]}
         host.cluster.query(f"DROP DATABASE {quoted(copy)}")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from agents.drivers.base import RestoreSink
@@ -15,6 +17,7 @@ from agents.drivers.postgresql import restore as restore_module
 from agents.drivers.postgresql import scratch as scratch_module
 from agents.drivers.postgresql.restore import DatabaseRestore
 from contracts.errors import Conflict, RunFailed
+from contracts.records import ArtifactRecord
 from tests.agents.drivers.conftest import Factory
 from tests.agents.drivers.support import (
     RUN_ID,
@@ -31,23 +34,45 @@ from tests.agents.drivers.support import (
     target,
     write_all,
 )
+from tests.servers.postgres import PostgresCluster
 from tests.servers.waiting import eventually
 
 OLD = "CREATE TABLE old (i int); INSERT INTO old VALUES (1), (2); COMMENT ON TABLE old IS 'precious'"
 BIG = "CREATE TABLE big AS SELECT i, repeat(md5(i::text), 10) AS t FROM generate_series(1, 20000) i"
 
 
+class Source(msgspec.Struct, frozen=True):
+    """A database of 7 MB and its backup."""
+
+    name: str
+    record: ArtifactRecord
+    data: bytes
+
+
+@pytest.fixture(scope="module")
+def source(postgres: PostgresCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
+    name = f"src_{secrets.token_hex(3)}"
+    postgres.query(f"CREATE DATABASE {name}")
+    run_sql(postgres, name, BIG)
+    driver = Host(postgres, tmp_path_factory.mktemp("source")).backup_of(name)
+    try:
+        yield Source(name, *asyncio.run(back_up(driver, name)))
+    finally:
+        postgres.query(f"DROP DATABASE {name}")
+
+
 class Scene:
     """A backup, and a target database that holds something precious."""
 
-    def __init__(self, host: Host, source: str, taken: str) -> None:
+    def __init__(self, host: Host, source: Source, taken: str) -> None:
         self.host = host
+        self.driver = host.driver()
         self.source = source
         self.taken = taken
         host.cluster.query(f"COMMENT ON DATABASE {taken} IS 'as it was'")
         self.before = self._look()
         self.names = database_names(host.cluster)
-        self.target = target({source: taken}, replace=True)
+        self.target = target({source.name: taken}, replace=True)
 
     def _look(self) -> tuple[Contents, list[tuple[Any, ...]]]:
         select = "SELECT oid::text, datname, shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s"
@@ -59,8 +84,8 @@ class Scene:
 
 
 @pytest.fixture
-def scene(host: Host, new_database: Factory) -> Scene:
-    return Scene(host, new_database("src", BIG), new_database("taken", OLD))
+def scene(host: Host, source: Source, new_database: Factory) -> Scene:
+    return Scene(host, source, new_database("taken", OLD))
 
 
 async def feed_and_finish(sink: RestoreSink, data: bytes) -> None:
@@ -69,8 +94,7 @@ async def feed_and_finish(sink: RestoreSink, data: bytes) -> None:
 
 
 async def test_a_truncated_dump_leaves_the_target_as_it_was(scene: Scene) -> None:
-    driver = scene.host.backup_of(scene.source)
-    record, data = await back_up(driver, scene.source)
+    driver, record, data = scene.driver, scene.source.record, scene.source.data
     for cut in (0, 5, 200, 1500, len(data) // 2, len(data) - 10):
         async with driver.restore(record, scene.target, RUN_ID) as sink:
             await feed(sink, data[:cut])
@@ -84,8 +108,7 @@ async def test_a_truncated_dump_leaves_the_target_as_it_was(scene: Scene) -> Non
 
 
 async def test_garbage_leaves_the_target_as_it_was(scene: Scene) -> None:
-    driver = scene.host.backup_of(scene.source)
-    record, _ = await back_up(driver, scene.source)
+    driver, record = scene.driver, scene.source.record
     with pytest.raises(RunFailed, match="pg_restore for database") as caught:
         await restore(driver, record, b"garbage" * 100_000, scene.target)
     assert caught.value.code == "restore.failed"
@@ -93,8 +116,7 @@ async def test_garbage_leaves_the_target_as_it_was(scene: Scene) -> None:
 
 
 async def test_a_writer_that_gives_up_leaves_the_target_as_it_was(scene: Scene) -> None:
-    driver = scene.host.backup_of(scene.source)
-    record, data = await back_up(driver, scene.source)
+    driver, record, data = scene.driver, scene.source.record, scene.source.data
 
     async def half() -> None:
         async with driver.restore(record, scene.target, RUN_ID) as sink:
@@ -107,16 +129,14 @@ async def test_a_writer_that_gives_up_leaves_the_target_as_it_was(scene: Scene) 
 
 
 async def test_a_restore_without_a_single_byte_leaves_the_target_as_it_was(scene: Scene) -> None:
-    driver = scene.host.backup_of(scene.source)
-    record, _ = await back_up(driver, scene.source)
+    driver, record = scene.driver, scene.source.record
     async with driver.restore(record, scene.target, RUN_ID):
         pass
     scene.assert_as_before()
 
 
 async def test_a_complete_dump_that_nobody_finished_is_not_put_in_place(scene: Scene) -> None:
-    driver = scene.host.backup_of(scene.source)
-    record, data = await back_up(driver, scene.source)
+    driver, record, data = scene.driver, scene.source.record, scene.source.data
     async with driver.restore(record, scene.target, RUN_ID) as sink:
         await feed(sink, data)
     scene.assert_as_before()
@@ -124,8 +144,7 @@ async def test_a_complete_dump_that_nobody_finished_is_not_put_in_place(scene: S
 
 async def cancel_at(scene: Scene, monkeypatch: pytest.MonkeyPatch, place: object, name: str, *, before: bool) -> None:
     """Cancels a restore just before or just after it called `place.name`."""
-    driver = scene.host.backup_of(scene.source)
-    record, data = await back_up(driver, scene.source)
+    driver, record, data = scene.driver, scene.source.record, scene.source.data
     reached, real = asyncio.Event(), getattr(place, name)
 
     async def pausing(*args: Any, **kwargs: Any) -> Any:
@@ -165,16 +184,14 @@ async def test_a_cancelled_restore_leaves_the_target_as_it_was(
 
 
 async def test_a_cancelled_restore_to_a_new_name_leaves_no_database(
-    host: Host, new_database: Factory, fresh_name: Factory, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, fresh_name: Factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scene = Scene(host, new_database("src", BIG), new_database("taken", OLD))
-    scene.target = target({scene.source: fresh_name("copy")})
+    scene.target = target({scene.source.name: fresh_name("copy")})
     await cancel_at(scene, monkeypatch, restore_module, "swap_in", before=False)
 
 
 async def test_a_cancelled_half_fed_restore_ends_its_tool(scene: Scene) -> None:
-    driver = scene.host.backup_of(scene.source)
-    record, data = await back_up(driver, scene.source)
+    driver, record, data = scene.driver, scene.source.record, scene.source.data
     sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname LIKE '%%__restoring_%%'"
 
     async def half() -> None:
@@ -192,8 +209,7 @@ async def test_a_cancelled_half_fed_restore_ends_its_tool(scene: Scene) -> None:
 
 
 async def test_a_session_of_the_restore_that_is_terminated_is_an_error_with_its_words(scene: Scene) -> None:
-    driver = scene.host.backup_of(scene.source)
-    record, data = await back_up(driver, scene.source)
+    driver, record, data = scene.driver, scene.source.record, scene.source.data
     kill = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname LIKE '%%__restoring_%%'"
     async with driver.restore(record, scene.target, RUN_ID) as sink:
         await asyncio.to_thread(write_all, sink.fd, data[: 2 * 1024 * 1024])
@@ -214,7 +230,7 @@ async def test_a_tool_that_fails_at_once_breaks_the_pipe_and_tells_why(scene: Sc
         },
         real_bin,
     )
-    record, data = await back_up(scene.host.backup_of(scene.source), scene.source)
+    record, data = scene.source.record, scene.source.data
     driver = scene.host.driver(scene.host.connection(bin_dir=str(fake)))
     with pytest.raises(RunFailed, match="ended with status 1") as caught:
         await restore(driver, record, data, scene.target)
@@ -233,7 +249,7 @@ async def test_a_tool_that_ends_well_without_reading_all_is_believed(scene: Scen
         },
         real_bin,
     )
-    record, data = await back_up(scene.host.backup_of(scene.source), scene.source)
+    record, data = scene.source.record, scene.source.data
     driver = scene.host.driver(scene.host.connection(bin_dir=str(fake)))
     async with driver.restore(record, scene.target, RUN_ID) as sink:
         await feed(sink, data)
@@ -241,12 +257,10 @@ async def test_a_tool_that_ends_well_without_reading_all_is_believed(scene: Scen
     assert look_into(scene.host.cluster, scene.taken).rows == {}
 
 
-async def test_a_target_that_fills_up_meanwhile_is_not_lost(host: Host, new_database: Factory) -> None:
-    source, empty = new_database("src", BIG), new_database("empty")
-    driver = host.backup_of(source)
-    record, data = await back_up(driver, source)
-    await driver.check_restore([record], target({source: empty}))
-    async with driver.restore(record, target({source: empty}), RUN_ID) as sink:
+async def test_a_target_that_fills_up_meanwhile_is_not_lost(host: Host, source: Source, new_database: Factory) -> None:
+    driver, record, data, empty = host.driver(), source.record, source.data, new_database("empty")
+    await driver.check_restore([record], target({source.name: empty}))
+    async with driver.restore(record, target({source.name: empty}), RUN_ID) as sink:
         await feed(sink, data)
         run_sql(host.cluster, empty, OLD)
         with pytest.raises(Conflict, match="holds 1 tables") as caught:
@@ -256,11 +270,9 @@ async def test_a_target_that_fills_up_meanwhile_is_not_lost(host: Host, new_data
 
 
 async def test_a_target_that_fills_up_at_the_very_last_moment_is_not_lost(
-    host: Host, new_database: Factory, monkeypatch: pytest.MonkeyPatch
+    host: Host, source: Source, new_database: Factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source, empty = new_database("src", BIG), new_database("empty")
-    driver = host.backup_of(source)
-    record, data = await back_up(driver, source)
+    driver, record, data, empty = host.driver(), source.record, source.data, new_database("empty")
     real = placing.swap_in
 
     async def late(*args: Any, **kwargs: Any) -> None:
@@ -270,17 +282,15 @@ async def test_a_target_that_fills_up_at_the_very_last_moment_is_not_lost(
     monkeypatch.setattr(restore_module, "swap_in", late)
     before = database_names(host.cluster)
     with pytest.raises(Conflict, match="was empty at first"):
-        await restore(driver, record, data, target({source: empty}))
+        await restore(driver, record, data, target({source.name: empty}))
     assert look_into(host.cluster, empty).rows == {"public.old": ["(1)", "(2)"]}
     assert database_names(host.cluster) == before
 
 
 async def test_a_target_that_appears_meanwhile_is_not_lost(
-    host: Host, new_database: Factory, fresh_name: Factory, monkeypatch: pytest.MonkeyPatch
+    host: Host, source: Source, fresh_name: Factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source, name = new_database("src", BIG), fresh_name("late")
-    driver = host.backup_of(source)
-    record, data = await back_up(driver, source)
+    driver, record, data, name = host.driver(), source.record, source.data, fresh_name("late")
     real = placing.swap_in
 
     async def late(*args: Any, **kwargs: Any) -> None:
@@ -290,41 +300,37 @@ async def test_a_target_that_appears_meanwhile_is_not_lost(
 
     monkeypatch.setattr(restore_module, "swap_in", late)
     with pytest.raises(RunFailed, match="somebody created a database") as caught:
-        await restore(driver, record, data, target({source: name}))
+        await restore(driver, record, data, target({source.name: name}))
     assert caught.value.code == "restore.failed"
     assert look_into(host.cluster, name).rows == {"public.old": ["(1)", "(2)"]}
 
 
 async def test_a_database_with_replication_slots_is_not_replaced(
-    scene: Scene, postgres_factory: Callable[..., Any], tmp_path: Path
+    source: Source, postgres_factory: Callable[..., Any], tmp_path: Path
 ) -> None:
     logical = postgres_factory(wal_level="logical")
     logical.query("CREATE DATABASE taken")
     other = Host(logical, tmp_path)
     run_sql(logical, "taken", "SELECT pg_create_logical_replication_slot('slot', 'pgoutput')")
-    record, _ = await back_up(scene.host.backup_of(scene.source), scene.source)
     with pytest.raises(RunFailed, match=r"1 logical replication slot\(s\)"):
-        await other.driver().check_restore([record], target({scene.source: "taken"}, replace=True))
+        await other.driver().check_restore([source.record], target({source.name: "taken"}, replace=True))
 
 
 async def test_what_a_killed_agent_left_behind_is_dropped_by_the_next_restore(
-    host: Host, new_database: Factory, fresh_name: Factory
+    host: Host, source: Source, fresh_name: Factory
 ) -> None:
-    source, copy = new_database("src", BIG), fresh_name("copy")
+    copy = fresh_name("copy")
     unfinished, foreign = f"{copy}__restoring_20250101t000000zabcd", f"{copy}__restoring_of_somebody"
     host.cluster.query(f"CREATE DATABASE {unfinished}")
     host.cluster.query(f"COMMENT ON DATABASE {unfinished} IS '{placing.UNFINISHED_COMMENT}20250101T000000Z-abcd'")
     host.cluster.query(f"CREATE DATABASE {foreign}")
-    driver = host.backup_of(source)
-    record, data = await back_up(driver, source)
-    await restore(driver, record, data, target({source: copy}))
+    await restore(host.driver(), source.record, source.data, target({source.name: copy}))
     assert unfinished not in database_names(host.cluster)
     assert foreign in database_names(host.cluster)
 
 
 async def test_a_restore_that_is_under_way_is_not_disturbed_by_another_attempt(scene: Scene) -> None:
-    driver = scene.host.backup_of(scene.source)
-    record, data = await back_up(driver, scene.source)
+    driver, record, data = scene.driver, scene.source.record, scene.source.data
     sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname LIKE '%%__restoring_%%'"
     async with driver.restore(record, scene.target, RUN_ID) as sink:
         await asyncio.to_thread(write_all, sink.fd, data[: 2 * 1024 * 1024])
@@ -334,7 +340,7 @@ async def test_a_restore_that_is_under_way_is_not_disturbed_by_another_attempt(s
                 pass
         await feed(sink, data[2 * 1024 * 1024 :])
         await sink.finish()
-    assert look_into(scene.host.cluster, scene.taken) == look_into(scene.host.cluster, scene.source)
+    assert look_into(scene.host.cluster, scene.taken) == look_into(scene.host.cluster, scene.source.name)
 
 
 async def test_a_server_that_crashes_during_a_restore_is_cleaned_up_when_it_is_back(

@@ -25,6 +25,7 @@ from tests.servers.nats import NatsServer
 from tests.servers.postgres import Database
 from tests.servers.s3 import Bucket
 from tests.servers.tools import pg_bin
+from tests.servers.waiting import eventually_blocking
 
 ORDERS = os.urandom(900_000) + bytes(2_000_000)
 ROLES = b"CREATE ROLE app;\n"
@@ -173,8 +174,8 @@ def test_an_interrupted_download_leaves_nothing(strongroom: Strongroom, service:
     )
     strongroom("backup", "create", service).ok()
     with strongroom.started("backup", "download", f"{service}/latest", "--output", "here/") as downloading:
-        while not any((strongroom.home / "here").glob(".*.part")):
-            assert not downloading.is_over, "it was too quick to be interrupted"
+        eventually_blocking(lambda: any((strongroom.home / "here").glob(".*.part")) or downloading.is_over)
+        assert not downloading.is_over, "it was too quick to be interrupted"
         downloading.interrupt()
         downloading.wait().failed(130)
     assert not (strongroom.home / "here").exists()

@@ -1,0 +1,1 @@
+"""What is due and what is kept: pure rules, without a clock, a store or a log."""
