@@ -39,7 +39,7 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
     failure_percent: float = 0.0
     """How many of the automatic runs fail."""
     manual_every_days: int | None = None
-    """A manual backup at noon of each n-th day."""
+    """A manual backup on each n-th day, at 12:34 UTC, when few schedules are due."""
     manual_tags: list[str] = []
     seed: int = 0
 
@@ -208,9 +208,9 @@ class _Stage:
 def _manual(given: Circumstances) -> Iterator[tuple[datetime, bool]]:
     if given.manual_every_days is None:
         return
-    noon = given.start.astimezone(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
+    first = given.start.astimezone(UTC).replace(hour=12, minute=34, second=0, microsecond=0)
     for day in range(given.manual_every_days - 1, given.days + 1, given.manual_every_days):
-        at = noon + timedelta(days=day)
+        at = first + timedelta(days=day)
         if given.start <= at < given.end:
             yield at, False
 

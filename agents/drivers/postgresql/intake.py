@@ -86,7 +86,7 @@ class Intake:
         while True:
             try:
                 if os.splice(self._reading, fd, _MOVE_BYTES) == 0:
-                    return None
+                    return
                 napped = False
                 await asyncio.sleep(0)
             except BlockingIOError:

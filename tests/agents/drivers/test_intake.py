@@ -19,17 +19,19 @@ DATA = bytes(range(256)) * 40_000
 async def pass_through(script: str, data: bytes, *, head_bytes: int = 1000) -> None:
     """Feeds `data` to a shell script as a restore does."""
     with Intake() as intake:
-        writing = asyncio.create_task(asyncio.to_thread(write_all, intake.fd, data))
-        head = await intake.read(head_bytes)
-        assert head == data[:head_bytes]
-        async with start(Command(argv=["sh", "-c", script]), stdin=True) as child:
-            passing = asyncio.create_task(intake.pass_on(head, child))
-            if len(data) > head_bytes:
-                await writing
-            intake.close_input()
-            await passing
-            assert (await child.wait()).ok
-        await intake.drain()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(write(intake, data))
+            head = await intake.read(head_bytes)
+            assert head == data[:head_bytes]
+            async with start(Command(argv=["sh", "-c", script]), stdin=True) as child:
+                await intake.pass_on(head, child)
+                assert (await child.wait()).ok
+            await intake.drain()
+
+
+async def write(intake: Intake, data: bytes) -> None:
+    await asyncio.to_thread(write_all, intake.fd, data)
+    intake.close_input()
 
 
 @pytest.mark.parametrize("size", [0, 1, 999, 1000, 1001, 65_536, len(DATA)])
@@ -39,8 +41,8 @@ async def test_every_byte_arrives(tmp_path: Path, size: int) -> None:
 
 
 async def test_every_byte_arrives_at_a_slow_reader(tmp_path: Path) -> None:
-    script = f"while :; do head -c 1000000 > {tmp_path}/part; test -s {tmp_path}/part || exit 0; cat {tmp_path}/part; sleep 0.02; done"
-    await pass_through(f"({script}) > {tmp_path}/out", DATA)
+    script = "while :; do head -c 1000000 > part; test -s part || exit 0; cat part; sleep 0.02; done"
+    await pass_through(f"cd {tmp_path}; ({script}) > out", DATA)
     assert (tmp_path / "out").read_bytes() == DATA
 
 
@@ -53,16 +55,14 @@ async def test_every_byte_arrives_without_splice(tmp_path: Path, monkeypatch: py
     assert (tmp_path / "out").read_bytes() == DATA
 
 
-async def test_what_a_program_does_not_want_is_taken_from_the_writer_nevertheless(tmp_path: Path) -> None:
+async def test_what_a_program_does_not_want_is_taken_from_the_writer_nevertheless() -> None:
     with Intake() as intake:
-        writing = asyncio.create_task(asyncio.to_thread(write_all, intake.fd, DATA))
-        async with start(Command(argv=["head", "-c", "5"]), stdin=True) as child:
-            await intake.pass_on(b"", child)
-            assert (await child.wait()).ok
-        draining = asyncio.create_task(intake.drain())
-        await writing
-        intake.close_input()
-        await draining
+        async with asyncio.TaskGroup() as group:
+            group.create_task(write(intake, DATA))
+            async with start(Command(argv=["head", "-c", "5"]), stdin=True) as child:
+                await intake.pass_on(b"", child)
+                assert (await child.wait()).ok
+            await intake.drain()
 
 
 async def test_an_abandoned_intake_breaks_the_writers_pipe() -> None:
