@@ -315,11 +315,11 @@ def _popen(command: Command, fds: Mapping[str, int]) -> subprocess.Popen[bytes]:
         argv = [setpriv, "--pdeathsig=KILL", "--", *argv]
     try:
         return subprocess.Popen(
-            argv,
+            [_encode(argument) for argument in argv],
             stdin=fds.get("stdin", subprocess.DEVNULL),
             stdout=fds.get("stdout", subprocess.DEVNULL),
             stderr=fds["stderr"],
-            env=environment,
+            env={_encode(name): _encode(value) for name, value in environment.items()},
             pass_fds=tuple(command.pass_fds),
             start_new_session=True,
         )
@@ -327,6 +327,11 @@ def _popen(command: Command, fds: Mapping[str, int]) -> subprocess.Popen[bytes]:
         hint = f": install it with apt-get install {command.package}" if command.package else ""
         why = "may not be executed" if isinstance(exc, PermissionError) else "is not installed"
         raise RunFailed("engine.tool_missing", f"the program {command.argv[0]} {why}{hint}") from exc
+
+
+def _encode(text: str) -> bytes:
+    """UTF-8 whatever the agent's own locale is: names of databases are arguments and variables, too."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 def pipe() -> tuple[int, int]:

@@ -229,6 +229,12 @@ async def test_the_environment_is_minimal(monkeypatch: pytest.MonkeyPatch) -> No
     assert names == {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "LANG": "C.UTF-8", "PGHOST": "/run"}
 
 
+async def test_arguments_and_variables_are_utf_8_in_any_locale(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsencode", lambda text: text.encode("latin-1"))
+    finished = await run(Command(argv=["sh", "-c", 'printf %s:%s "$0" "$X"', "größer"], env={"X": "数据库"}), timeout_s=5)
+    assert finished.stdout.decode() == "größer:数据库"
+
+
 async def test_other_descriptors_are_not_inherited_except_those_named() -> None:
     reading, writing = os.pipe()
     os.set_inheritable(reading, True)

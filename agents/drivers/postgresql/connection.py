@@ -6,7 +6,6 @@ file in the pgpass format: open in the program that needs it and nowhere else, g
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from agents.drivers.postgresql.private_file import private_file
 from agents.drivers.postgresql.quoting import escape_passfile_field
 from contracts.errors import InvalidInput
 
@@ -109,19 +109,15 @@ class Session:
 def session(connection: PostgreSQLConnection, database: str, runtime_dir: Path) -> Iterator[Session]:
     """The environment for a program that is to connect to `database`, whatever characters that name has.
 
-    Raises: InvalidInput `config.invalid` for a password file that cannot be read or used.
+    Raises: InvalidInput `config.invalid` for a password file or runtime directory that cannot be used.
     """
     env = _environment(connection, database)
     if not connection.password_file:
         yield Session({**env, "PGPASSFILE": connection.passfile} if connection.passfile else env)
         return
     password = read_password(Path(connection.password_file))
-    # In a directory that should be on a memory file system, and without a name from the start (O_TMPFILE).
-    with tempfile.TemporaryFile(dir=runtime_dir) as file:
-        file.write(_passfile_line(connection, password))
-        file.flush()
-        fd = file.fileno()
-        yield Session({**env, "PGPASSFILE": f"/proc/self/fd/{fd}"}, (fd,), password)
+    with private_file(_passfile_line(connection, password), runtime_dir) as passfile:
+        yield Session({**env, "PGPASSFILE": passfile.path}, (passfile.fd,), password)
 
 
 def read_password(path: Path) -> Password:

@@ -20,10 +20,11 @@ MAX_NAMES: Final = 1000
 """Schemas, sequences and extensions listed per database."""
 COUNT_BELOW_BYTES: Final = 16 * 1024 * 1024
 """Tables up to this size have their rows counted."""
-COUNT_BUDGET_S: Final = 3
-"""Per database, for counting rows."""
+COUNT_BUDGET_S: Final = 3.0
+"""For counting rows in one database."""
 _INVENTORY_TIMEOUT_S: Final = 60.0
 _LOCK_TIMEOUT_S: Final = 2.0
+_COUNT_MARGIN_S: Final = 15.0
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -123,7 +124,7 @@ _ESTIMATED_SIZE = (
     "(relpages + coalesce((SELECT t.relpages FROM pg_class t WHERE t.oid = reltoastrelid), 0))"
     "::bigint * current_setting('block_size')::bigint"
 )
-_DEADLINE = "SELECT extract(epoch FROM clock_timestamp()) + {seconds} AS deadline \\gset"
+_DEADLINE = "SELECT extract(epoch FROM clock_timestamp()) + {ms} / 1000.0 AS deadline \\gset"
 _COUNT = """
 SELECT {index}, (SELECT count(*) FROM ONLY {schema:name}.{table:name})
 WHERE extract(epoch FROM clock_timestamp()) < :deadline
@@ -163,8 +164,13 @@ SELECT json_build_object(
 """
 
 
-async def look_at_objects(psql: Psql, database: DatabaseFacts, *, in_recovery: bool) -> tuple[DatabaseObjects, list[str]]:
-    """The database's objects, and what had to be left out of them.  Raises: RunFailed `engine.*`."""
+async def look_at_objects(
+    psql: Psql, database: DatabaseFacts, *, in_recovery: bool, count_s: float
+) -> tuple[DatabaseObjects, list[str]]:
+    """The database's objects, and what had to be left out of them.
+
+    Rows are counted for `count_s` at most, and never longer than `COUNT_BUDGET_S`.  Raises: RunFailed `engine.*`.
+    """
     warnings: list[str] = []
     try:
         objects = await _query_objects(psql, database.name, "pg_table_size(oid)")
@@ -176,7 +182,7 @@ async def look_at_objects(psql: Psql, database: DatabaseFacts, *, in_recovery: b
         left_out = objects.table_count - len(objects.tables)
         warnings.append(f"{database.name!r}: the inventory leaves out {left_out} of the smallest tables")
     countable = [index for index, table in enumerate(objects.tables) if _is_countable(table, in_recovery=in_recovery)]
-    return await _with_row_counts(psql, database.name, objects, countable), warnings
+    return await _with_row_counts(psql, database.name, objects, countable, min(count_s, COUNT_BUDGET_S)), warnings
 
 
 async def look_at_references(psql: Psql, database: str) -> References:
@@ -204,11 +210,13 @@ def _is_countable(table: Table, *, in_recovery: bool) -> bool:
     return table.kind != "partitioned" and table.bytes <= COUNT_BELOW_BYTES and not (table.unlogged and in_recovery)
 
 
-async def _with_row_counts(psql: Psql, database: str, objects: DatabaseObjects, countable: list[int]) -> DatabaseObjects:
+async def _with_row_counts(
+    psql: Psql, database: str, objects: DatabaseObjects, countable: list[int], budget_s: float
+) -> DatabaseObjects:
     """Counts the rows of small tables, smallest first, until the time is up; then the other statements do nothing."""
-    if not countable:
+    if not countable or budget_s <= 0:
         return objects
-    statements = [sql(_DEADLINE, seconds=COUNT_BUDGET_S)]
+    statements = [sql(_DEADLINE, ms=int(budget_s * 1000))]
     for index in sorted(countable, key=lambda index: objects.tables[index].bytes):
         table = objects.tables[index]
         statements.append(sql(_COUNT, index=index, schema=table.schema, table=table.name))
@@ -217,7 +225,7 @@ async def _with_row_counts(psql: Psql, database: str, objects: DatabaseObjects, 
             statements,
             f"counting rows in database {database!r}",
             database=database,
-            timeout_s=COUNT_BUDGET_S + 15,
+            timeout_s=budget_s + _COUNT_MARGIN_S,
             lock_timeout_s=0.2,
             stop_on_error=False,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, Final
 
 import msgspec
@@ -17,14 +18,16 @@ from agents.drivers.postgresql.attributes import (
 from agents.drivers.postgresql.discovery import ClusterFacts, DatabaseFacts, find_position, look_at_cluster, select_databases
 from agents.drivers.postgresql.inventory import DatabaseObjects, look_at_objects, look_at_references
 from agents.drivers.postgresql.psql import Psql
-from agents.drivers.postgresql.rights import look_at_rights, require_connect, require_rights, warn_of_rights
-from agents.drivers.postgresql.tools import Tool, find_tool
+from agents.drivers.postgresql.rights import DatabaseRights, look_at_rights, require_connect, require_rights, warn_of_rights
+from agents.drivers.postgresql.tools import Tool, find_tool, psql_version
 from contracts.errors import RunFailed
 from contracts.records import Attributes
 from contracts.services import PostgreSQLOptions
 from contracts.wire import utc_now
 
 GLOBALS_NAME: Final = "globals"
+COUNT_BUDGET_S: Final = 20.0
+"""For looking at tables in all databases: when it is used up, rows are not counted any more."""
 _SMALLEST_ESTIMATE: Final = 4096
 _GLOBALS_BYTES_PER_ROLE: Final = 500
 
@@ -36,10 +39,21 @@ async def plan_backup(psql: Psql, options: PostgreSQLOptions) -> BackupPlan:
     names = [database.name for database in databases]
     require_connect(cluster, names)
     pg_dump = await find_tool("pg_dump", psql.connection.bin_dir, at_least=cluster.major)
-    tools = {"postgresql": cluster.version, "pg_dump": pg_dump.version}
+    tools = {
+        "postgresql": cluster.version,
+        "pg_dump": pg_dump.version,
+        "psql": await psql_version(psql.connection.bin_dir),
+    }
     warnings += _warn_of_newer_tool(pg_dump, cluster)
 
-    rights = [(name, await look_at_rights(psql, cluster, name)) for name in names]
+    rights: list[tuple[str, DatabaseRights]] = []
+    for name in names:
+        if (found := await _rights(psql, cluster, name, named=name in options.include)) is not None:
+            rights.append((name, found))
+        else:
+            warnings.append(f"{name!r}: it was dropped while the backup was being planned")
+    names = [name for name, _ in rights]
+    databases = [database for database in databases if database.name in names]
     require_rights(cluster, rights)
     warnings += warn_of_rights(cluster, rights)
 
@@ -54,14 +68,17 @@ async def plan_backup(psql: Psql, options: PostgreSQLOptions) -> BackupPlan:
                 "which have to be set anew after a restore"
             )
     objects: dict[str, DatabaseObjects] = {}
+    count_s = COUNT_BUDGET_S
     for database in databases:
-        found, left_out = await _objects(psql, database, in_recovery=cluster.in_recovery)
+        began = time.monotonic()
+        listed, left_out = await _objects(psql, database, in_recovery=cluster.in_recovery, count_s=count_s)
+        count_s -= time.monotonic() - began
         warnings += left_out
-        if found is not None:
-            objects[database.name] = found
+        if listed is not None:
+            objects[database.name] = listed
         references = await look_at_references(psql, database.name)
         attributes = database_attributes(cluster, database, references, pg_dump)
-        artifacts.append(_database_artifact(database, attributes, found))
+        artifacts.append(_database_artifact(database, attributes, listed))
     return BackupPlan(
         artifacts=artifacts,
         inventory=await _inventory(psql, cluster, databases, objects),
@@ -79,9 +96,21 @@ def globals_name(databases: list[str]) -> str:
     return name
 
 
-async def _objects(psql: Psql, database: DatabaseFacts, *, in_recovery: bool) -> tuple[DatabaseObjects | None, list[str]]:
+async def _rights(psql: Psql, cluster: ClusterFacts, name: str, *, named: bool) -> DatabaseRights | None:
+    """None for a database that is gone meanwhile, unless it was asked for by name."""
     try:
-        return await look_at_objects(psql, database, in_recovery=in_recovery)
+        return await look_at_rights(psql, cluster, name)
+    except RunFailed as exc:
+        if exc.code != "engine.database_not_found" or named:
+            raise
+        return None
+
+
+async def _objects(
+    psql: Psql, database: DatabaseFacts, *, in_recovery: bool, count_s: float
+) -> tuple[DatabaseObjects | None, list[str]]:
+    try:
+        return await look_at_objects(psql, database, in_recovery=in_recovery, count_s=count_s)
     except RunFailed as exc:
         if exc.code.startswith("engine."):
             raise

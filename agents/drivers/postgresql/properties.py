@@ -10,17 +10,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Final
 
+from agents.drivers.postgresql.private_file import private_file
 from agents.drivers.postgresql.quoting import quote_identifier
 from agents.drivers.postgresql.statements import Statement, find_keywords, identifier, render, split_statements, starts_with
 from agents.drivers.postgresql.tools import Tool
-from agents.processes import Command, run
+from agents.processes import Command, OutputTooLargeError, run
 
 _TIMEOUT_S: Final = 60.0
 _ENTRY: Final = re.compile(
-    r"^\d+; \d+ \d+ (?:DATABASE PROPERTIES|ACL - DATABASE|COMMENT - DATABASE|SECURITY LABEL - DATABASE) .*$", re.MULTILINE
+    rb"^\d+; \d+ \d+ (?:DATABASE PROPERTIES|ACL - DATABASE|COMMENT - DATABASE|SECURITY LABEL - DATABASE) .*$", re.MULTILINE
 )
 
 
@@ -64,17 +64,21 @@ async def read_properties(head: bytes, pg_restore: Tool, runtime_dir: Path) -> b
 
     None when `head` does not hold the whole table of contents.
     """
-    listing = await run(Command(argv=[pg_restore.path, "--create", "--list"]), stdin=head, timeout_s=_TIMEOUT_S)
-    if not listing.status.ok:
+    argv = [pg_restore.path, "--create"]
+    listing = await _run(Command(argv=[*argv, "--list"]), head)
+    if listing is None:
         return None
-    entries = _ENTRY.findall(listing.stdout.decode(errors="surrogateescape"))
-    with TemporaryFile(dir=runtime_dir) as file:
-        file.write("".join(f"{entry}\n" for entry in entries).encode(errors="surrogateescape"))
-        file.flush()
-        fd = file.fileno()
-        argv = [pg_restore.path, "--create", f"--use-list=/proc/self/fd/{fd}", "--file=-"]
-        written = await run(Command(argv=argv, pass_fds=(fd,)), stdin=head, timeout_s=_TIMEOUT_S)
-    return written.stdout if written.status.ok else None
+    entries = b"".join(entry + b"\n" for entry in _ENTRY.findall(listing))
+    with private_file(entries, runtime_dir) as chosen:
+        return await _run(Command(argv=[*argv, f"--use-list={chosen.path}", "--file=-"], pass_fds=(chosen.fd,)), head)
+
+
+async def _run(command: Command, head: bytes) -> bytes | None:
+    try:
+        finished = await run(command, stdin=head, timeout_s=_TIMEOUT_S)
+    except (TimeoutError, OutputTooLargeError):
+        return None
+    return finished.stdout if finished.status.ok else None
 
 
 def parse_properties(script: str, database: str) -> DatabaseProperties:

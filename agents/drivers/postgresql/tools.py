@@ -45,6 +45,11 @@ def find_psql(bin_dir: str) -> str:
     return str(_candidates("psql", bin_dir)[0])
 
 
+async def psql_version(bin_dir: str) -> str:
+    """Of the psql that `find_psql` finds."""
+    return (await _ask_version("psql", Path(find_psql(bin_dir)))).version
+
+
 async def find_tool(name: str, bin_dir: str, *, at_least: int) -> Tool:
     """The program to use with a server (or an archive) of major version `at_least`.
 

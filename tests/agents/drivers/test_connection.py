@@ -108,6 +108,15 @@ def test_a_missing_password_file_is_named(tmp_path: Path) -> None:
         read_password(tmp_path / "nothing")
 
 
+def test_a_runtime_directory_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    with (
+        pytest.raises(InvalidInput, match="runtime_dir .*nothing cannot be written to: No such file") as caught,
+        session(make(tmp_path), "x", tmp_path / "nothing"),
+    ):
+        pass
+    assert (caught.value.code, caught.value.field) == ("config.invalid", "runtime_dir")
+
+
 def test_a_password_with_a_line_break_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="line break") as caught, session(make(tmp_path, b"se\ncret"), "x", tmp_path):
         pass

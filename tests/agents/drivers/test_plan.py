@@ -11,6 +11,10 @@ import pytest
 
 from agents.drivers.base import BackupPlan
 from agents.drivers.postgresql import inventory as inventory_module
+from agents.drivers.postgresql import planning
+from agents.drivers.postgresql.discovery import ClusterFacts
+from agents.drivers.postgresql.psql import Psql
+from agents.drivers.postgresql.rights import DatabaseRights
 from contracts.errors import RunFailed
 from tests.agents.drivers.conftest import Factory
 from tests.agents.drivers.support import Host, open_database, quoted, run_sql
@@ -30,7 +34,7 @@ async def test_a_plan_names_artifacts_tools_and_figures(host: Host, rich_databas
     assert plan.warnings == []
     version = host.cluster.query("SHOW server_version")[0][0]
     assert plan.tools["postgresql"] == version
-    assert plan.tools["pg_dump"] == plan.tools["pg_dumpall"] == version.split()[0]
+    assert plan.tools["pg_dump"] == plan.tools["pg_dumpall"] == plan.tools["psql"] == version.split()[0]
     assert plan.summary["databases"] == 1
     assert plan.summary["tables"] == 9
     assert plan.summary["large_objects"] == 2
@@ -176,6 +180,28 @@ async def test_all_databases_are_found_without_naming_them(host: Host, new_datab
 async def test_a_database_that_does_not_exist_is_an_error(host: Host) -> None:
     with pytest.raises(RunFailed, match="no database 'nothing'") as caught:
         await host.backup_of("nothing").plan_backup()
+    assert caught.value.code == "engine.database_not_found"
+
+
+async def test_a_database_that_vanishes_during_the_plan_is_left_out_unless_it_was_named(
+    host: Host, new_database: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stays, goes = new_database("ci"), new_database("ci_gone")
+    prefix = "ci_*"
+    real = planning.look_at_rights
+
+    async def drop_first(psql: Psql, cluster: ClusterFacts, database: str) -> DatabaseRights:
+        if database == goes:
+            run_sql(host.cluster, "postgres", f"DROP DATABASE IF EXISTS {goes}")
+        return await real(psql, cluster, database)
+
+    monkeypatch.setattr(planning, "look_at_rights", drop_first)
+    plan = await host.backup_of(stays, prefix).plan_backup()
+    assert [artifact.name for artifact in plan.artifacts] == [stays]
+    assert plan.warnings == [f"{goes!r}: it was dropped while the backup was being planned"]
+    host.cluster.query(f"CREATE DATABASE {goes}")
+    with pytest.raises(RunFailed) as caught:
+        await host.backup_of(stays, goes).plan_backup()
     assert caught.value.code == "engine.database_not_found"
 
 
