@@ -13,7 +13,7 @@ from agents.datapath.meter import TransferMeter
 
 READ_BYTES: Final = 256 * 1024
 """Small enough to be compressed while it still lies in the processor's cache."""
-CHUNK_BYTES: Final = 256 * 1024
+CHUNK_BYTES: Final = 128 * 1024
 """Of compressed bytes, handed to the next thread at once."""
 CHANNEL_CHUNKS: Final = 4
 _MAX_CONTEXT_BYTES: Final = 16 * 1024 * 1024

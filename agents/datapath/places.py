@@ -11,8 +11,11 @@ from typing import Final, Protocol
 from agents.datapath.blocks import BLOCK_BYTES
 from agents.datapath.spool import spool_error
 
-SLICE_BYTES: Final = 256 * 1024
+SLICE_BYTES: Final = 128 * 1024
 """What is given to a socket at once: asyncio copies whatever the socket does not take."""
+
+
+_GATHERED_BYTES: Final = 256 * 1024
 
 
 class Place(Protocol):
@@ -81,32 +84,33 @@ class MemoryPlace:
 
 
 class SpoolPlace:
-    """A part in a file without a name.  Bytes are gathered in `scratch`, which the writing thread lends, before a write."""
+    """A part in a file without a name.  Bytes are gathered in a buffer before they are written."""
 
     on_disk = True
 
-    def __init__(self, fd: int, directory: Path, scratch: memoryview, give_back: Callable[[], None]) -> None:
+    def __init__(self, fd: int, directory: Path, give_back: Callable[[], None]) -> None:
         self._fd = fd
         self._directory = directory
-        self._scratch = scratch
+        self._buffer = memoryview(bytearray(_GATHERED_BYTES))
         self._gathered = 0
         self._written = 0
         self._give_back = give_back
 
     def space(self) -> memoryview:
-        if self._gathered == len(self._scratch):
+        if self._gathered == len(self._buffer):
             self._write()
-        return self._scratch[self._gathered :]
+        return self._buffer[self._gathered :]
 
     def advance(self, count: int) -> None:
         self._gathered += count
 
     def end(self) -> None:
         self._write()
+        self._buffer = memoryview(b"")
 
     def _write(self) -> None:
         """Raises: RunFailed `spool.full`, `agent.internal`."""
-        view = self._scratch[: self._gathered]
+        view = self._buffer[: self._gathered]
         try:
             while view:
                 count = os.pwrite(self._fd, view, self._written)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Final
 
 import msgspec
 
@@ -20,10 +19,6 @@ from agents.datapath.places import Place
 from agents.datapath.staging import Staging
 from agents.datapath.stop import StopSignal
 from contracts.age import Encryptor, Recipient
-
-_SCRATCH_BYTES: Final = 1024 * 1024
-_FINAL_BYTES: Final = 128 * 1024
-"""More than the last sealed chunk and what the encryptor may hold back before it."""
 
 
 class SealedPart:
@@ -70,7 +65,6 @@ class PartSealer:
         self._stop = stop
         self._meter = meter
         self._deliver = deliver
-        self._scratch = memoryview(bytearray(_SCRATCH_BYTES))
         self._sha256 = hashlib.sha256()
         self._stored_bytes = 0
         self._room: PartRoom | None = None
@@ -128,9 +122,7 @@ class PartSealer:
 
     def _begin_part(self) -> None:
         self._room = next(self._rooms)
-        self._place = self._staging.reserve(
-            self._room.size_bytes, scratch=self._scratch, patience_s=self._patience_s, stop=self._stop
-        )
+        self._place = self._staging.reserve(self._room.size_bytes, patience_s=self._patience_s, stop=self._stop)
         # While the store is slow, every part would wait for its turn in vain: wait again only when memory had room.
         self._patience_s = 0.0 if self._place.on_disk else self._spill_after_s
         self._meter.spooled_parts += self._place.on_disk

@@ -46,11 +46,10 @@ class Staging:
         with self._room:
             return self._memory.promised_bytes + self._spool.used_bytes
 
-    def reserve(self, size_bytes: int, *, scratch: memoryview, patience_s: float, stop: StopSignal) -> Place:
+    def reserve(self, size_bytes: int, *, patience_s: float, stop: StopSignal) -> Place:
         """Room for a part, in memory if it is small and there is some within `patience_s`, or else on disk.
 
-        Waits while both are full, which is what holds up the dump.  `scratch` is a buffer that the calling thread lends for
-        as long as it writes the part.
+        Waits while both are full, which is what holds up the dump.
         Raises: Stopped; RunFailed `spool.full` when the disk is full and the part too large for memory.
         """
         small = 2 * size_bytes <= self._memory.total_bytes
@@ -66,7 +65,7 @@ class Staging:
                     self._room.wait(_LOOK_AGAIN_S)
                     continue
             try:
-                return self._open_on_disk(size_bytes, scratch)
+                return self._open_on_disk(size_bytes)
             except StrongroomError as exc:
                 if not small:
                     raise
@@ -74,7 +73,7 @@ class Staging:
                 disk_is_full = True
                 log.warning("spool.unusable", code=exc.code, reason=exc.message)
 
-    def _open_on_disk(self, size_bytes: int, scratch: memoryview) -> Place:
+    def _open_on_disk(self, size_bytes: int) -> Place:
         def give_back() -> None:
             with self._room:
                 self._spool.give_back(size_bytes)
@@ -85,7 +84,7 @@ class Staging:
         except BaseException:
             give_back()
             raise
-        return SpoolPlace(fd, self._spool.directory, scratch, give_back)
+        return SpoolPlace(fd, self._spool.directory, give_back)
 
     def _take_block(self) -> memoryview:
         with self._room:

@@ -29,7 +29,7 @@ def staging_of(tmp_path: Path, *, memory_mib: int, spool_mib: int) -> Staging:
 
 
 def reserve(staging: Staging, mib: int, stop: StopSignal, patience_s: float = 0.0) -> Place:
-    return staging.reserve(mib * MIB, scratch=memoryview(bytearray(MIB)), patience_s=patience_s, stop=stop)
+    return staging.reserve(mib * MIB, patience_s=patience_s, stop=stop)
 
 
 def fill(place: Place, data: bytes) -> None:
