@@ -230,7 +230,7 @@ async def test_the_environment_is_minimal(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 async def test_arguments_and_variables_are_utf_8_in_any_locale(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsencode", lambda text: text.encode("latin-1"))
+    monkeypatch.setattr(os, "fsencode", lambda text: text if isinstance(text, bytes) else text.encode("latin-1"))
     finished = await run(Command(argv=["sh", "-c", 'printf %s:%s "$0" "$X"', "größer"], env={"X": "数据库"}), timeout_s=5)
     assert finished.stdout.decode() == "größer:数据库"
 

@@ -110,7 +110,7 @@ def test_a_missing_password_file_is_named(tmp_path: Path) -> None:
 
 def test_a_runtime_directory_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     with (
-        pytest.raises(InvalidInput, match="runtime_dir .*nothing cannot be written to: No such file") as caught,
+        pytest.raises(InvalidInput, match=r"runtime_dir .*nothing cannot be written to: No such file") as caught,
         session(make(tmp_path), "x", tmp_path / "nothing"),
     ):
         pass

@@ -14,7 +14,7 @@ from agents.drivers.postgresql import inventory as inventory_module
 from agents.drivers.postgresql import planning
 from agents.drivers.postgresql.discovery import ClusterFacts
 from agents.drivers.postgresql.psql import Psql
-from agents.drivers.postgresql.rights import DatabaseRights
+from agents.drivers.postgresql.rights import DatabaseRights, look_at_rights
 from contracts.errors import RunFailed
 from tests.agents.drivers.conftest import Factory
 from tests.agents.drivers.support import Host, open_database, quoted, run_sql
@@ -188,12 +188,11 @@ async def test_a_database_that_vanishes_during_the_plan_is_left_out_unless_it_wa
 ) -> None:
     stays, goes = new_database("ci"), new_database("ci_gone")
     prefix = "ci_*"
-    real = planning.look_at_rights
 
     async def drop_first(psql: Psql, cluster: ClusterFacts, database: str) -> DatabaseRights:
         if database == goes:
             run_sql(host.cluster, "postgres", f"DROP DATABASE IF EXISTS {goes}")
-        return await real(psql, cluster, database)
+        return await look_at_rights(psql, cluster, database)
 
     monkeypatch.setattr(planning, "look_at_rights", drop_first)
     plan = await host.backup_of(stays, prefix).plan_backup()

@@ -142,6 +142,22 @@ async def test_a_complete_dump_that_nobody_finished_is_not_put_in_place(scene: S
     scene.assert_as_before()
 
 
+async def test_a_restore_that_is_not_wanted_any_more_is_not_put_in_place(scene: Scene) -> None:
+    asked: list[bool] = []
+
+    async def refuse() -> None:
+        asked.append(scene.taken in database_names(scene.host.cluster))
+        raise RunFailed("run.cancelled", "nobody waits for it")
+
+    driver, record, data = scene.driver, scene.source.record, scene.source.data
+    async with driver.restore(record, scene.target, RUN_ID, confirm=refuse) as sink:
+        await feed(sink, data)
+        with pytest.raises(RunFailed, match="nobody waits for it"):
+            await sink.finish()
+    assert asked == [True]
+    scene.assert_as_before()
+
+
 async def cancel_at(scene: Scene, monkeypatch: pytest.MonkeyPatch, place: object, name: str, *, before: bool) -> None:
     """Cancels a restore just before or just after it called `place.name`."""
     driver, record, data = scene.driver, scene.source.record, scene.source.data
