@@ -25,6 +25,18 @@ class FreezeCause(StrEnum):
     RUN_MISSED = "run_missed"
     SUSPICIOUS_SIZE = "suspicious_size"
 
+    @property
+    def in_words(self) -> str:
+        """Short, for a line about each backup; `Freeze.reason` has the facts."""
+        return _IN_WORDS[self]
+
+
+_IN_WORDS: Final = {
+    FreezeCause.RUN_FAILED: "the newest due run failed",
+    FreezeCause.RUN_MISSED: "the newest due run was missed",
+    FreezeCause.SUSPICIOUS_SIZE: "the newest backup is suspiciously small",
+}
+
 
 class Freeze(msgspec.Struct, frozen=True, kw_only=True):
     """Why nothing is deleted now."""

@@ -181,7 +181,7 @@ def _verdicts(
         decided = outcome
         if freeze is not None and outcome.decision is Decision.EXPIRE:
             if outcome not in frozen:
-                reason = f"retention is frozen: {freeze.reason}; otherwise it would expire: {outcome.reason}"
+                reason = f"retention is frozen ({freeze.cause.in_words}); otherwise it would expire: {outcome.reason}"
                 frozen[outcome] = _Outcome(Decision.KEEP, Rule.FROZEN, reason)
             decided = frozen[outcome]
         decision, rule, reason = decided
@@ -225,10 +225,12 @@ class _ClassLimit:
         self._maximum = maximum
         self._days: set[date] | None = set() if per_day else None
         self._used = 0
-        what = f"{name} backups" if not per_day else f"days with a {name} backup, and the newest of its day"
-        beyond = f"{name} backups" if not per_day else f"days with a {name} backup"
-        self._held = _Outcome(Decision.KEEP, Rule.MINIMUM, f"among the newest {minimum} {what}, which the minimum keeps")
-        self._beyond = _Outcome(Decision.EXPIRE, Rule.CLASS_MAXIMUM, f"beyond the maximum of {maximum} {beyond}")
+        what = f"days with a {name} backup" if per_day else f"{name} backups"
+        held = (
+            f"{'the newest of its day, ' if per_day else ''}one of the newest {what}, of which the minimum keeps {minimum}"
+        )
+        self._held = _Outcome(Decision.KEEP, Rule.MINIMUM, held)
+        self._beyond = _Outcome(Decision.EXPIRE, Rule.CLASS_MAXIMUM, f"beyond the maximum of {what}: {maximum}")
 
     def hold(self, run: RunFacts) -> _Outcome | None:
         """Pass 1."""
@@ -263,9 +265,9 @@ class _Total:
         self._most_bytes = policy.total_size_bytes
         self._count = count
         self._size_bytes = size_bytes
-        size = f"it would pass the total size of {self._most_bytes} bytes"
+        size = f"it would pass the total size: {self._most_bytes} bytes"
         self._too_large = _Outcome(Decision.EXPIRE, Rule.TOTAL_SIZE, size)
-        self._too_many = _Outcome(Decision.EXPIRE, Rule.TOTAL_COUNT, f"beyond the total of {self._most} backups")
+        self._too_many = _Outcome(Decision.EXPIRE, Rule.TOTAL_COUNT, f"beyond the total count: {self._most}")
 
     def admit(self, run: RunFacts) -> _Outcome:
         if self._most_bytes is not None and self._size_bytes + run.size_bytes > self._most_bytes:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from typing import Final
 
 import msgspec
 import structlog
 
-from contracts.errors import Conflict, Corrupt, ErrorInfo, InvalidInput
+from contracts.errors import Conflict, Corrupt, ErrorInfo
 from contracts.ids import new_run_id
 from contracts.manifest import FORMAT, Manifest
 from contracts.object_keys import backup_prefix, manifest_key
+from contracts.policy.tags import check_user_tags
 from contracts.records import ActiveRun, Activity, Alive, BackupRecord, RunKind, RunState, Trigger
 from contracts.reports import BackupFinished
 from contracts.services import kind_of
@@ -24,9 +23,6 @@ from daemon.runs.runs import Runs, active_run
 from daemon.runs.transitions import check_current, complete_backup
 
 log = structlog.get_logger()
-
-_TAG: Final = re.compile(r"^[A-Za-z0-9:_-]{1,24}$")
-_RESERVED_TAGS: Final = frozenset({"daily", "weekly", "monthly"})
 
 
 class Backups:
@@ -43,7 +39,7 @@ class Backups:
 
         Raises: NotFound, InvalidInput `input.invalid` for tags, Unavailable `node.unavailable`, Conflict `run.overlap`.
         """
-        check_tags(tags)
+        distinct = check_user_tags(tags)
         owner = (await self._catalog.need_project(project)).value
         stored = await self._catalog.need_service(project, service)
         placement = place(stored.value, await alive_nodes(self._runs, stored.value.nodes), node)
@@ -62,7 +58,7 @@ class Backups:
             recipients=owner.recipients,
             key_id=owner.key_id,
             actor=actor,
-            tags=sorted(set(tags)),
+            tags=distinct,
         )
         marker = backup_marker(project, service)
         holder = await self._runs.occupy(marker, active_run(Activity.BACKUP, record, now))
@@ -218,14 +214,3 @@ async def alive_nodes(runs: Runs, nodes: Sequence[str]) -> dict[str, Alive]:
     """Those of the nodes whose heartbeat is fresh."""
     found: list[tuple[str, Stored[Alive] | None]] = [(node, await runs.catalog.alive.get(node)) for node in nodes]
     return {node: stored.value for node, stored in found if stored is not None}
-
-
-def check_tags(tags: Sequence[str]) -> None:
-    """Raises: InvalidInput naming the tag that a person may not set."""
-    for tag in tags:
-        if not _TAG.fullmatch(tag):
-            raise InvalidInput(
-                "input.invalid", f"tag {tag!r} must have 1 to 24 letters, digits, ':', '-' or '_'", field="tags"
-            )
-        if tag in _RESERVED_TAGS:
-            raise InvalidInput("input.invalid", f"tag {tag!r} is reserved: the coordinator alone gives it", field="tags")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from contracts.errors import InvalidInput
 from contracts.policy.tags import MOST_TAGS, check_user_tags, iso_week, time_tags
-from tests.contracts.policy.histories import moment
+from tests.contracts.policy.histories import moment, relaxed
 
 
 @pytest.mark.parametrize("good", ["a", "before-migration", "v1:2_x", "A" * 24, "7"])
@@ -56,6 +56,7 @@ def test_periods_are_those_of_utc() -> None:
     assert time_tags([moment("2026-05-31T10:00")], datetime(2026, 6, 1, 8, tzinfo=east)) == ["daily"]
 
 
+@relaxed
 @given(st.lists(st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2030, 1, 1), timezones=st.just(UTC))))  # noqa: DTZ001
 def test_each_week_and_month_has_exactly_one_carrier_and_the_newest_previous_is_enough(moments: list[datetime]) -> None:
     moments = sorted(set(moments))

@@ -42,6 +42,7 @@ def test_all_commands_of_the_design_are_there() -> None:
         *(f"service {verb}" for verb in ("add", "list", "show", "change", "delete")),
         *(f"backup {verb}" for verb in ("create", "follow", "list", "show", "cancel", "delete", "download")),
         *(f"restores {verb}" for verb in ("follow", "list", "show", "cancel")),
+        *(f"retention {verb}" for verb in ("plan", "simulate")),
     }
 
 
