@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,12 +38,20 @@ class Replica(PostgresCluster):
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[PostgresCluster, Replica]]:
+def place() -> Iterator[Path]:
+    """Not below pytest's own directories: the server's user may not pass those."""
+    path = Path(tempfile.mkdtemp(prefix="strongroom-pair-"))
+    path.chmod(0o755)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path)
+
+
+@pytest.fixture(scope="module")
+def pair(place: Path) -> Iterator[tuple[PostgresCluster, Replica]]:
     """A primary and its replica."""
-    base = tmp_path_factory.mktemp("pair")
-    for directory in (base, *base.parents):
-        if directory.stat().st_uid == os.getuid() and directory.is_relative_to("/tmp") and directory != Path("/tmp"):
-            directory.chmod(0o755)
+    base = place
     (base / "a").mkdir()
     (base / "b").mkdir()
     primary = PostgresCluster(base / "a", {"synchronous_commit": "on"})
