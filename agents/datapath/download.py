@@ -1,4 +1,4 @@
-"""One artifact on its way back: store → event loop → thread: age, zstd → the restore tool."""
+"""One artifact on its way back: store → event loop → thread: age → thread: zstd → the restore tool."""
 
 from __future__ import annotations
 
@@ -10,22 +10,24 @@ import structlog
 
 from agents.datapath.channel import Channel
 from agents.datapath.fd_writer import FdWriter, ToolGoneError
-from agents.datapath.fetching import ObjectReader
+from agents.datapath.fetching import READ_BYTES, ObjectReader
 from agents.datapath.grants import GrantClient, ask_patiently
 from agents.datapath.limits import DownloadLimits
 from agents.datapath.meter import TransferMeter
 from agents.datapath.opening import ArtifactOpener
 from agents.datapath.threads import TransferThreads, first_reason
+from agents.datapath.unpacking import ArtifactUnpacker
 from agents.drivers.base import RestoreSink
 from contracts.age import Identity
 from contracts.asks import DownloadGrant, OpenDownload
 from contracts.errors import error
 from contracts.records import ArtifactRecord, Attributes
+from contracts.tasks import cancellable
 
 log = structlog.get_logger()
 
-_CHUNK_BYTES: Final = 256 * 1024
-"""What asyncio reads from a socket at once."""
+_OPENED_CHUNKS: Final = 4
+"""Of the size of what was received at once."""
 
 
 async def download_artifact(
@@ -67,7 +69,7 @@ async def download_artifact(
 
 
 class _Transfer:
-    """The thread and the tasks of one download."""
+    """The threads and the tasks of one download."""
 
     def __init__(
         self,
@@ -84,26 +86,31 @@ class _Transfer:
         self._grant = grant
         self._identity = identity
         self.meter = meter
-        self._chunks_allowed = max(2, limits.queue_bytes // _CHUNK_BYTES)
-        self._chunks: Channel[bytes] = Channel(self._chunks_allowed)
-        self._slots = asyncio.Semaphore(self._chunks_allowed)
-        self._threads = TransferThreads(1, on_stop=self._chunks.cancel)
+        chunks = max(2, limits.queue_bytes // READ_BYTES)
+        self._sealed: Channel[bytes] = Channel(chunks)
+        self._slots = asyncio.Semaphore(chunks)
+        self._opened: Channel[bytes] = Channel(_OPENED_CHUNKS)
+        self._threads = TransferThreads(2, on_stop=self._stop_channels)
         self._reader = ObjectReader(http, grants, question, grant, limits=limits, meter=meter, deliver=self._deliver)
 
     async def run(self, fd: int) -> None:
         """Returns when the tool has the last byte.  Raises: ToolGoneError, and what `download_artifact` says."""
         loop = asyncio.get_running_loop()
         writer = FdWriter(fd, stop=self._threads.stop)
-        opener = ArtifactOpener(self._artifact, self._grant, self._identity, writer, self.meter)
+        opener = ArtifactOpener(self._artifact, self._grant, self._identity)
+        unpacker = ArtifactUnpacker(self._artifact, writer, self.meter)
 
         def taken() -> object:
             return loop.call_soon_threadsafe(self._slots.release)
 
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._threads.run(lambda: opener.open_all(self._chunks, taken)), name="download:open")
-                await self._reader.run()
-                self._chunks.close()
+                opening = self._threads.run(lambda: opener.open_all(self._sealed, self._opened, taken))
+                unpacking = self._threads.run(lambda: unpacker.unpack_all(self._opened))
+                group.create_task(opening, name="download:open")
+                group.create_task(unpacking, name="download:unpack")
+                await cancellable(self._reader.run())
+                self._sealed.close()
         except BaseExceptionGroup as several:
             reason = first_reason(several)
             raise reason from reason.__cause__
@@ -113,4 +120,8 @@ class _Transfer:
     async def _deliver(self, data: bytes) -> None:
         # The semaphore keeps the channel from ever being full: `put` does not block the event loop.
         await self._slots.acquire()
-        self._chunks.put(data)
+        self._sealed.put(data)
+
+    def _stop_channels(self) -> None:
+        self._sealed.cancel()
+        self._opened.cancel()

@@ -44,13 +44,16 @@ class DumpReader:
     def readinto(self, buffer: memoryview) -> int:
         """How many bytes it put into `buffer`: 0 at the end of the dump.
 
-        Raises: Stopped; RunFailed `dump.stalled` when nothing came for as long as is allowed.
+        Raises: Stopped; RunFailed `dump.stalled` when nothing came for as long as is allowed, `dump.failed`.
         """
         events = self._wait_readable()
         if self._is_pipe and not events & select.POLLHUP and self._waiting_bytes() < _ENOUGH_BYTES:
             # Tools write 4 KiB at a time.  To wake up for each would cost more than to compress them.
             time.sleep(_NAP_S)
-        count = os.readv(self._fd, [buffer])
+        try:
+            count = os.readv(self._fd, [buffer])
+        except OSError as exc:
+            raise error("dump.failed", f"the dump cannot be read: {exc.strerror}") from exc
         self._note(buffer[:count])
         return count
 

@@ -10,6 +10,7 @@ import stat
 
 from agents.datapath.dump_reader import PIPE_BYTES
 from agents.datapath.stop import StopSignal
+from contracts.errors import error
 
 
 class ToolGoneError(Exception):
@@ -32,7 +33,7 @@ class FdWriter:
                 fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
     def write(self, data: bytes) -> None:
-        """Returns when the tool has all of it, or its pipe has.  Raises: Stopped, ToolGoneError."""
+        """Returns when the tool or its pipe has all of it.  Raises: Stopped, ToolGoneError, RunFailed `restore.failed`."""
         view = memoryview(data)
         while view:
             self._poll.poll()
@@ -43,3 +44,5 @@ class FdWriter:
                 continue
             except (BrokenPipeError, ConnectionResetError) as exc:
                 raise ToolGoneError from exc
+            except OSError as exc:
+                raise error("restore.failed", f"the restore cannot be written: {exc.strerror}") from exc

@@ -22,6 +22,8 @@ from contracts.errors import StrongroomError, error
 
 log = structlog.get_logger()
 
+READ_BYTES: Final = 256 * 1024
+"""About what is handed on at once: what asyncio reads from a socket at once."""
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
@@ -92,7 +94,10 @@ class ObjectReader:
         try:
             async with asyncio.timeout(self._limits.request_stall_s):
                 answer = await self._http.get(
-                    URL(self._url, encoded=True), headers={"Range": f"bytes={self._at}-"}, allow_redirects=False
+                    URL(self._url, encoded=True),
+                    headers={"Range": f"bytes={self._at}-"},
+                    allow_redirects=False,
+                    read_bufsize=READ_BYTES,
                 )
         except CONNECTION_ERRORS as exc:
             return describe(exc)

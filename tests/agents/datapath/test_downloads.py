@@ -260,3 +260,14 @@ async def test_a_store_that_sends_another_range_is_not_believed(
     store.on_answer = always_from_the_start
     failure, _ = await refused(agent, artifact)
     assert failure.code == "download.failed"
+
+
+async def test_a_target_that_cannot_be_written_fails_the_restore(agent: Agent, artifact: ArtifactRecord) -> None:
+    with CollectingSink() as sink:
+        full = os.open("/dev/full", os.O_WRONLY)
+        os.dup2(full, sink.fd)
+        os.close(full)
+        with pytest.raises(StrongroomError) as caught:
+            await agent.download(artifact, sink)
+    assert caught.value.code == "restore.failed"
+    assert "No space left" in caught.value.message

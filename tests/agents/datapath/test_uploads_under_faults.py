@@ -8,13 +8,16 @@ import os
 
 import msgspec
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, web
+from yarl import URL
 
+from agents.datapath.store_answers import Next, StoreAnswer, read_answer
 from contracts.asks import AbortArtifact, CloseArtifact, Grant, MoreParts, OpenArtifact, SignedPart
 from contracts.errors import StrongroomError, error
 from contracts.multipart import MIB
 from contracts.records import ArtifactRecord
 from tests.agents.datapath.conftest import Agent
+from tests.agents.datapath.coordinator import RUN_ID
 from tests.agents.datapath.dumps import CollectingSink, PipeDump
 from tests.agents.datapath.faulty_store import (
     EXPIRED,
@@ -27,6 +30,7 @@ from tests.agents.datapath.faulty_store import (
     flip_byte,
     hang_up,
 )
+from tests.servers.waiting import eventually
 
 DATA = os.urandom(12 * MIB)
 
@@ -250,3 +254,18 @@ async def test_a_coordinator_that_is_away_for_a_moment_is_asked_again(agent: Age
         artifact = (await agent.upload(dump)).artifact
     assert failures == []
     await assert_restorable(agent, artifact)
+
+
+async def test_the_real_stores_word_for_an_expired_signature_is_understood(agent: Agent, http: ClientSession) -> None:
+    agent.coordinator.url_lifetime_s = 1
+    opening = OpenArtifact(run_id=RUN_ID, attempt=1, index=1, name="x", kind="x", format="x", suffix="x", estimate_bytes=0)
+    grant = await agent.coordinator.open(opening)
+
+    async def refusal() -> StoreAnswer | None:
+        async with http.put(URL(grant.parts[0].url, encoded=True), data=b"late") as response:
+            body = await response.read()
+            return read_answer(response.status, response.headers, body) if response.status != 200 else None
+
+    judged = await eventually(refusal)
+    assert judged.next is Next.RENEW
+    assert judged.status == 403
