@@ -176,6 +176,6 @@ class Admin:
         return ServiceView(
             record=record,
             kind=kind_of(record.options),
-            last_completed=max(completed, key=lambda b: b.id, default=None),
+            last_completed=max(completed, key=lambda b: b.requested_at, default=None),
             active=active.value.run_id if active else "",
         )

@@ -147,7 +147,7 @@ class Control:
         completed = [backup for backup in found if backup.state is RunState.COMPLETED]
         if not completed:
             raise NotFound("backup.not_found", f"{project}/{service} has no completed backup", field="backup")
-        return max(completed, key=lambda backup: backup.id)
+        return max(completed, key=lambda backup: backup.requested_at)
 
 
 _DECODERS: dict[str, Decoder[Any]] = {name: Decoder(verb.request) for name, verb in VERBS.items()}

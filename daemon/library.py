@@ -46,14 +46,14 @@ class Library:
         """The newest `limit`, of a service, a project, or all.  Raises: NotFound."""
         await self._check(project, service)
         found = await self._catalog.backups.select(_prefix(project, service))
-        newest = sorted((stored.value for stored in found), key=lambda backup: backup.id, reverse=True)[:limit]
+        newest = sorted((stored.value for stored in found), key=lambda backup: backup.requested_at, reverse=True)[:limit]
         return [_for_lists(backup) for backup in newest]
 
     async def restores(self, project: str, service: str, limit: int) -> list[RestoreRecord]:
         """The newest `limit`.  Raises: NotFound."""
         await self._check(project, service)
         found = await self._catalog.restores.select(_prefix(project, service))
-        return sorted((stored.value for stored in found), key=lambda restore: restore.id, reverse=True)[:limit]
+        return sorted((stored.value for stored in found), key=lambda restore: restore.requested_at, reverse=True)[:limit]
 
     async def detail(self, backup: BackupRecord) -> BackupDetail:
         """The backup with what its manifest says.  Raises: Corrupt `manifest.corrupt`, `store.missing`."""
