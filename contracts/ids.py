@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ RUN_ID_PATTERN: Final = r"\A[0-9]{8}T[0-9]{6}Z-[a-z2-7]{4}\Z"
 Slug = Annotated[str, msgspec.Meta(pattern=SLUG_PATTERN)]
 """1 to 40 of `a-z`, `0-9`, `-`, not at the ends: one token of a NATS subject and of an object key, as it is."""
 RunId = Annotated[str, msgspec.Meta(pattern=RUN_ID_PATTERN)]
-"""Start second in UTC and 20 random bits, such as `20261122T000512Z-k7xq`: sorts by time and reads well."""
+"""The second it was asked for or due, in UTC, and 20 bits, such as `20261122T000512Z-k7xq`: sorts by time and reads well."""
 
 _SLUG = re.compile(SLUG_PATTERN)
 _RUN_ID = re.compile(RUN_ID_PATTERN)
@@ -42,6 +43,13 @@ def new_run_id(now: datetime) -> str:
     return f"{stamp}-{''.join(secrets.choice(_ALPHABET) for _ in range(4))}"
 
 
+def due_run_id(project: str, service: str, due_at: datetime) -> str:
+    """The id of the run that a due time leads to: always the same, so that there is one run, whoever acts and how often."""
+    stamp = due_at.astimezone(UTC).strftime(_STAMP)
+    digest = hashlib.sha256(f"{project}/{service}/{stamp}".encode()).digest()
+    return f"{stamp}-{''.join(_ALPHABET[byte & 31] for byte in digest[:4])}"
+
+
 def check_run_id(value: str, field: str) -> str:
     """The value itself, if it has the form of a run id.  Raises: InvalidInput naming the field."""
     if not _RUN_ID.fullmatch(value):
@@ -49,8 +57,13 @@ def check_run_id(value: str, field: str) -> str:
     return value
 
 
+def is_run_path(project: str, service: str, run_id: str) -> bool:
+    """Whether these can be the names of a run, its service and its project."""
+    return bool(_SLUG.fullmatch(project) and _SLUG.fullmatch(service) and _RUN_ID.fullmatch(run_id))
+
+
 def run_id_time(run_id: str) -> datetime:
-    """The second at which the run was requested, UTC."""
+    """The second at which the run was requested or due, UTC."""
     check_run_id(run_id, "id")
     return datetime.strptime(run_id.partition("-")[0], _STAMP).replace(tzinfo=UTC)
 

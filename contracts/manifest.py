@@ -27,6 +27,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     trigger: Trigger
     attempt: int
     requested_at: datetime
+    due_at: datetime | None = None
     started_at: datetime
     finished_at: datetime
     tags: list[str]

@@ -42,6 +42,15 @@ def part_size(base: int, number: int) -> int:
     return min(base << doublings, MAX_PART_BYTES)
 
 
+def part_start(base: int, number: int) -> int:
+    """Bytes of all parts before this one, which may be one more than there can be: the end of the last."""
+    fixed = min(number - 1, _FIXED_PARTS)
+    start = fixed * min(base, MAX_PART_BYTES)
+    for step in range(_FIXED_PARTS + 1, number, _DOUBLE_EVERY):
+        start += part_size(base, step) * min(_DOUBLE_EVERY, number - step)
+    return start
+
+
 def capacity(base: int) -> int:
     """Bytes that an upload with this base can hold: no more than an object may have."""
     total = sum(part_size(base, number) for number in range(1, MAX_PARTS + 1))

@@ -14,9 +14,19 @@ ROOT: Final = "strongroom/v1/"
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 
 
+def project_prefix(project: str) -> str:
+    """Everything of a project begins with this, and nothing else does."""
+    return f"{ROOT}{project}/"
+
+
+def service_prefix(project: str, service: str) -> str:
+    """Everything of a service begins with this, and nothing else does."""
+    return f"{project_prefix(project)}{service}/"
+
+
 def backup_prefix(project: str, service: str, run_id: str) -> str:
     """Everything that belongs to one backup begins with this, and nothing else does."""
-    return f"{ROOT}{project}/{service}/{run_id}/"
+    return f"{service_prefix(project, service)}{run_id}/"
 
 
 def artifact_key(project: str, service: str, run_id: str, attempt: int, index: int, name: str, suffix: str) -> str:

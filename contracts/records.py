@@ -10,6 +10,10 @@ import msgspec
 
 from contracts.errors import ErrorInfo
 from contracts.ids import RunId, Slug
+from contracts.policy.freeze import Freeze
+from contracts.policy.quota_plan import MOST_QUOTA_BYTES, QuotaPlan
+from contracts.policy.retention_policy import RetentionPolicy
+from contracts.policy.schedule import Schedule, default_schedule
 from contracts.services import ServiceOptions
 
 Bytes = Annotated[int, msgspec.Meta(ge=0)]
@@ -42,6 +46,16 @@ class Trigger(StrEnum):
     SCHEDULE = "schedule"
 
 
+class Deletion(msgspec.Struct, frozen=True, kw_only=True):
+    """A project or service on its way out: until `purge_at` it can be had back, and its backups can be read."""
+
+    at: datetime
+    purge_at: datetime
+    actor: str = ""
+    purging: bool = False
+    """Set when the grace is over and things begin to go: from then on there is no way back."""
+
+
 class ProjectRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A tenant: its keys protect its backups and nobody else's."""
 
@@ -51,6 +65,10 @@ class ProjectRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The managed key in the keys bucket, or empty when the project's identity is not held here (customer custody)."""
     recipients: list[str]
     """age recipients that every artifact of the project is encrypted to; the managed key's own is the first."""
+    plan: QuotaPlan = QuotaPlan.CUSTOM
+    quota_bytes: Annotated[int, msgspec.Meta(ge=1, le=MOST_QUOTA_BYTES)] = MOST_QUOTA_BYTES
+    """What all its backups together may take in the bucket, those under way included."""
+    deletion: Deletion | None = None
 
 
 class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +89,67 @@ class ServiceRecord(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     options: ServiceOptions
     nodes: list[Slug]
+    """In the order they were named: where the engine knows no primary, a manual run goes to the first."""
+    schedule: Schedule | None = None
+    """None: once a day, at a moment of its own (`contracts.policy.schedule.default_schedule`)."""
+    scheduled_since: datetime | None = None
+    """Only what is due later than this counts: when the schedule was set, or the service was added or undeleted."""
+    retention: RetentionPolicy = RetentionPolicy()
+    deletion: Deletion | None = None
+
+    @property
+    def effective_schedule(self) -> Schedule:
+        return self.schedule if self.schedule is not None else default_schedule(self.project, self.name)
+
+    @property
+    def due_after(self) -> datetime:
+        return self.scheduled_since or self.created_at
+
+
+class ServiceState(msgspec.Struct, frozen=True, kw_only=True):
+    """What the coordinator remembers of a service beside what people set."""
+
+    decided_until: datetime | None = None
+    """Every due time up to this one has its entry in the ledger, and what had to follow from it has followed."""
+    last_automatic_at: datetime | None = None
+    """The due time of the newest automatic backup that completed, though it may be deleted since: who gets the time tags."""
+    last_size_bytes: int | None = None
+    """Of the newest completed backup: what the next one is expected to take."""
+    freeze: Freeze | None = None
+    """Why retention holds still, as it was stated last."""
+
+
+class DueState(StrEnum):
+    """What became of a due time."""
+
+    DUE = "due"
+    """Written down; what follows is not decided, or not yet possible."""
+    REQUESTED = "requested"
+    """Its run was handed to a node, and has not ended."""
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    MISSED = "missed"
+    """Nobody was there: no coordinator at the time, or no agent within the start deadline."""
+    SKIPPED = "skipped"
+    """The run before was still going on."""
+
+    @property
+    def is_open(self) -> bool:
+        return self in (DueState.DUE, DueState.REQUESTED)
+
+
+class DueRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry of the ledger: one due time of one service, written down before anybody acts on it."""
+
+    project: Slug
+    service: Slug
+    due_at: datetime
+    run_id: RunId
+    """Of the run that it leads to, if it leads to one: it follows from the due time."""
+    state: DueState = DueState.DUE
+    noted_at: datetime
+    reason: str = ""
 
 
 class NodeRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,8 +199,14 @@ class BackupRecord(msgspec.Struct, frozen=True, kw_only=True):
     recipients: list[str]
     """What its artifacts are encrypted to, like `key_id` the project's when the backup was asked for."""
     key_id: str
+    due_at: datetime | None = None
+    """The due time that this run answers; None for one that somebody asked for."""
     attempt: int = 1
     """Which try is the current one; grants and reports of any other are refused."""
+    tried_nodes: list[Slug] = []
+    """Where earlier attempts failed."""
+    pinned: bool = False
+    """Whether the node was asked for by name, so that no other takes over."""
     instance: str = ""
     """The agent process that holds the attempt; empty until one has claimed it."""
     started_at: datetime | None = None
@@ -161,6 +246,44 @@ class UploadRecord(msgspec.Struct, frozen=True, kw_only=True):
     attributes: Attributes = {}
     closed: ArtifactRecord | None = None
     """Set once the object is complete and its size was checked."""
+
+
+class Reservation(msgspec.Struct, frozen=True, kw_only=True):
+    """Bytes of the quota that are a run's until it ends."""
+
+    estimate_bytes: Bytes
+    """What it was expected to take when it was asked for."""
+    attempt: int = 1
+    """Whose artifacts these are: those of attempts before are gone."""
+    closed_bytes: Bytes = 0
+    """Of artifacts that are complete."""
+    open: dict[str, int] = {}
+    """Of artifacts under way, by their index: as much as their granted parts can hold."""
+
+    @property
+    def taken_bytes(self) -> int:
+        return self.closed_bytes + sum(self.open.values())
+
+    @property
+    def held_bytes(self) -> int:
+        return max(self.estimate_bytes, self.taken_bytes)
+
+
+class UsageRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What a project takes in the bucket, and what its runs under way may still take: one record, so that no two runs can
+    both have the last bytes."""
+
+    project: Slug
+    stored_bytes: Bytes = 0
+    """Of all completed backups, manifests included."""
+    reserved: dict[str, Reservation] = {}
+    """By `service/run id`."""
+    released: list[str] = []
+    """Deletions whose bytes were given back already, while their records are still there."""
+
+    @property
+    def reserved_bytes(self) -> int:
+        return sum(reservation.held_bytes for reservation in self.reserved.values())
 
 
 class RestoreTarget(msgspec.Struct, frozen=True, kw_only=True):
@@ -238,6 +361,8 @@ class EngineHealth(msgspec.Struct, frozen=True, kw_only=True):
     role: str = ""
     """`primary`, `replica` or `` when the engine knows no roles."""
     lag_s: float | None = None
+    missing_shards: list[str] = []
+    """Parts of the engine's data that cannot be backed up from this node, for engines that spread it over several."""
     error: ErrorInfo | None = None
 
 

@@ -17,15 +17,21 @@ from nats.micro.service import EndpointConfig, Service, ServiceConfig
 from contracts import control
 from contracts.control import VERBS
 from contracts.errors import ErrorInfo, NotFound, StrongroomError
-from contracts.records import BackupRecord, RunState
+from contracts.records import BackupRecord, NodeRecord, ProjectRecord, RunState, ServiceRecord
 from contracts.subjects import CONTROL_SERVICE, control_subject, is_reply_inbox
 from contracts.wire import Decoder, encode
-from daemon.admin import Admin
 from daemon.catalog.buckets import key
 from daemon.catalog.catalog import Catalog
 from daemon.library import Library
+from daemon.node_registry import NodeRegistry
+from daemon.projects import Projects
 from daemon.runs.backups import Backups
+from daemon.runs.deletions import Deletions
+from daemon.runs.requesting import Requests
 from daemon.runs.restores import Restores
+from daemon.runs.tagging import Tagging
+from daemon.services import Services
+from daemon.usage import UsageReport
 
 log = structlog.get_logger()
 
@@ -35,12 +41,32 @@ LATEST = "latest"
 class Control:
     """What the verbs do; the HTTP API and the bus call the same functions."""
 
-    def __init__(self, catalog: Catalog, admin: Admin, backups: Backups, restores: Restores, library: Library) -> None:
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        projects: Projects,
+        services: Services,
+        nodes: NodeRegistry,
+        requests: Requests,
+        backups: Backups,
+        deletions: Deletions,
+        tagging: Tagging,
+        restores: Restores,
+        library: Library,
+        usage: UsageReport,
+    ) -> None:
         self._catalog = catalog
-        self._admin = admin
+        self._projects = projects
+        self._services = services
+        self._nodes = nodes
+        self._requests = requests
         self._backups = backups
+        self._deletions = deletions
+        self._tagging = tagging
         self._restores = restores
         self._library = library
+        self._usage = usage
         # One method a verb, by its name: a verb without a method stops the coordinator at its start.
         self._handlers: dict[str, Callable[[Any], Awaitable[Any]]] = {
             name: getattr(self, name.replace(".", "_")) for name in VERBS
@@ -54,47 +80,71 @@ class Control:
     async def status(self, _: control.Nothing) -> control.Status:
         return control.Status(version=version(), server=await self._library.server())
 
-    async def project_create(self, q: control.ProjectCreate) -> Any:
-        return await self._admin.create_project(q.name, q.recovery_recipients)
+    async def project_create(self, q: control.ProjectCreate) -> ProjectRecord:
+        return await self._projects.create(q.name, q.recovery_recipients, q.plan, q.quota_bytes)
 
     async def project_list(self, _: control.Nothing) -> control.Projects:
-        return control.Projects(projects=await self._admin.projects())
+        return control.Projects(projects=await self._projects.all())
 
-    async def project_show(self, q: control.ProjectRef) -> Any:
+    async def project_show(self, q: control.ProjectRef) -> ProjectRecord:
         return (await self._catalog.need_project(q.project)).value
 
-    async def project_delete(self, q: control.ProjectRef) -> control.Nothing:
-        await self._admin.delete_project(q.project)
-        return control.Nothing()
+    async def project_delete(self, q: control.ProjectDelete) -> ProjectRecord:
+        return await self._projects.delete(q.project, actor=q.actor)
 
-    async def service_add(self, q: control.ServiceAdd) -> Any:
-        return await self._admin.add_service(q.project, q.name, q.options, q.nodes)
+    async def project_undelete(self, q: control.ProjectDelete) -> ProjectRecord:
+        return await self._projects.undelete(q.project, actor=q.actor)
 
-    async def service_change(self, q: control.ServiceChange) -> Any:
-        return await self._admin.change_service(q.project, q.service, q.options, q.nodes)
+    async def project_set_quota(self, q: control.ProjectSetQuota) -> ProjectRecord:
+        return await self._projects.set_quota(q.project, q.plan, q.quota_bytes, actor=q.actor)
+
+    async def project_usage(self, q: control.ProjectUsage) -> control.Usage:
+        return await self._usage.of(q.project, check=q.check)
+
+    async def service_add(self, q: control.ServiceAdd) -> ServiceRecord:
+        return await self._services.add(q.project, q.name, q.options, q.nodes, q.schedule, q.retention)
+
+    async def service_change(self, q: control.ServiceChange) -> ServiceRecord:
+        return await self._services.change(q.project, q.service, q.options, q.nodes)
+
+    async def service_set_schedule(self, q: control.ServiceSetSchedule) -> ServiceRecord:
+        return await self._services.set_schedule(q.project, q.service, q.schedule, actor=q.actor)
+
+    async def service_set_retention(self, q: control.ServiceSetRetention) -> control.RetentionView:
+        return await self._services.set_retention(
+            q.project, q.service, q.retention, dry_run=q.dry_run, confirm=q.confirm, actor=q.actor
+        )
+
+    async def service_dues(self, q: control.ServiceDues) -> control.DueTimes:
+        return await self._services.dues(q.project, q.service, ahead=q.next, past=q.past)
 
     async def service_list(self, q: control.ServiceList) -> control.Services:
-        return control.Services(services=await self._admin.services(q.project))
+        return control.Services(services=await self._services.views(q.project))
 
-    async def service_show(self, q: control.ServiceRef) -> Any:
-        return await self._admin.service(q.project, q.service)
+    async def service_show(self, q: control.ServiceRef) -> control.ServiceView:
+        return await self._services.view(q.project, q.service)
 
-    async def service_delete(self, q: control.ServiceRef) -> control.Nothing:
-        await self._admin.delete_service(q.project, q.service)
-        return control.Nothing()
+    async def service_delete(self, q: control.ServiceDelete) -> ServiceRecord:
+        return await self._services.delete(q.project, q.service, actor=q.actor)
 
-    async def node_add(self, q: control.NodeRef) -> Any:
-        return await self._admin.add_node(q.node)
+    async def service_undelete(self, q: control.ServiceDelete) -> ServiceRecord:
+        return await self._services.undelete(q.project, q.service, actor=q.actor)
+
+    async def retention_plan(self, q: control.ServiceRef) -> control.RetentionView:
+        return await self._services.retention(q.project, q.service)
+
+    async def node_add(self, q: control.NodeRef) -> NodeRecord:
+        return await self._nodes.add(q.node)
 
     async def node_list(self, _: control.Nothing) -> control.Nodes:
-        return control.Nodes(nodes=await self._admin.nodes())
+        return control.Nodes(nodes=await self._nodes.all())
 
     async def node_remove(self, q: control.NodeRef) -> control.Nothing:
-        await self._admin.remove_node(q.node)
+        await self._nodes.remove(q.node)
         return control.Nothing()
 
     async def backup_create(self, q: control.BackupCreate) -> BackupRecord:
-        return await self._backups.request(q.project, q.service, node=q.node, tags=q.tags, actor=q.actor)
+        return await self._requests.manual(q.project, q.service, node=q.node, tags=q.tags, actor=q.actor)
 
     async def backup_list(self, q: control.BackupList) -> control.Backups:
         return control.Backups(backups=await self._library.backups(q.project, q.service, q.limit))
@@ -109,8 +159,14 @@ class Control:
         return await self._backups.cancel(q.project, q.service, q.id, actor=q.actor)
 
     async def backup_delete(self, q: control.BackupDelete) -> control.Nothing:
-        await self._backups.delete(q.project, q.service, q.id, reason=q.reason, actor=q.actor)
+        await self._deletions.delete(q.project, q.service, q.id, reason=q.reason, actor=q.actor, even_protected=q.force)
         return control.Nothing()
+
+    async def backup_tag(self, q: control.BackupTag) -> BackupRecord:
+        return await self._tagging.change(q.project, q.service, q.id, add=q.add, remove=q.remove, actor=q.actor)
+
+    async def backup_protect(self, q: control.BackupProtect) -> BackupRecord:
+        return await self._tagging.protect(q.project, q.service, q.id, protect=q.protect, actor=q.actor)
 
     async def backup_download(self, q: control.BackupDownload) -> control.Download:
         backup = await self._backup(q.project, q.service, q.id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,26 +18,40 @@ from contracts import subjects
 from contracts.bus import connect
 from contracts.errors import Unavailable
 from contracts.tasks import cancel_surely
-from daemon.admin import Admin
+from contracts.wire import utc_now
 from daemon.catalog.catalog import Catalog
 from daemon.catalog.topology import ensure_topology
 from daemon.control import Control, serve_control, version
+from daemon.due_runs import DueRuns
 from daemon.keys.custody import Custody
 from daemon.keys.master import MasterKey
 from daemon.lease import Lease
 from daemon.library import Library
 from daemon.listening import Listener
+from daemon.node_registry import NodeRegistry
 from daemon.nodes import Nodes
+from daemon.orphans import Orphans
+from daemon.projects import Projects
+from daemon.purger import Purger
 from daemon.reaper import Reaper
 from daemon.relay import Relay
+from daemon.retention import Retention
+from daemon.runs.allowance import Allowance
 from daemon.runs.asks import Asks
 from daemon.runs.backups import Backups
+from daemon.runs.deletions import Deletions
 from daemon.runs.events import EventPublisher
+from daemon.runs.moving import Mover
 from daemon.runs.reports import Reports
+from daemon.runs.requesting import Requests
 from daemon.runs.restores import Restores
 from daemon.runs.runs import Runs
+from daemon.runs.tagging import Tagging
+from daemon.scheduler import Scheduler
+from daemon.services import Services
 from daemon.settings import CoordinatorSettings
 from daemon.store.s3 import ObjectStore, open_store
+from daemon.usage import UsageReport
 
 log = structlog.get_logger()
 
@@ -45,9 +60,16 @@ INBOX = "_INBOX_coordinator"
 
 
 async def run_coordinator(
-    settings: CoordinatorSettings, stop: asyncio.Event, *, ready: Callable[[], None] | None = None
+    settings: CoordinatorSettings,
+    stop: asyncio.Event,
+    *,
+    ready: Callable[[], None] | None = None,
+    now: Callable[[], datetime] = utc_now,
 ) -> None:
-    """Until `stop` is set.  Raises: StrongroomError when it cannot start, or the bus is closed for good."""
+    """Until `stop` is set.  `now` is the wall clock of all that is decided by time.
+
+    Raises: StrongroomError when it cannot start, or the bus is closed for good.
+    """
     master_key = MasterKey.read(Path(settings.master_key_file))
     async with AsyncExitStack() as stack:
         lost = asyncio.Event()
@@ -60,7 +82,7 @@ async def run_coordinator(
         js = client.jetstream(timeout=5)
         store = await stack.enter_async_context(open_store(settings.store))
         await ensure_topology(js, replicas=settings.replicas)
-        loops = await _start(client, js, store, master_key, settings, stack)
+        loops = await _start(client, js, store, master_key, settings, stack, now)
         log.info("coordinator.ready", version=version(), bucket=store.bucket)
         if ready is not None:
             ready()
@@ -95,25 +117,45 @@ async def _start(
     master_key: MasterKey,
     settings: CoordinatorSettings,
     stack: AsyncExitStack,
+    now: Callable[[], datetime],
 ) -> list[asyncio.Task[None]]:
     catalog = Catalog(client, js)
-    events = EventPublisher(js)
     custody = Custody(catalog, store, master_key)
-    runs = Runs(catalog, store, events, js, max_attempts=settings.max_attempts)
+    runs = Runs(catalog, store, EventPublisher(js), js, max_attempts=settings.max_attempts, now=now)
+    deletions, mover = Deletions(runs), Mover(runs)
+    retention = Retention(runs, deletions)
+    runs.after_backup = retention.after
+    requests = Requests(runs, retention.make_room)
     backups, restores = Backups(runs), Restores(runs)
-    library = Library(client, catalog, store, custody)
-    admin = Admin(catalog, custody, events, js, ack_wait_s=settings.request_ack_wait_s)
-    control = Control(catalog, admin, backups, restores, library)
+    grace = timedelta(days=settings.grace_days)
+    services = Services(runs, retention, grace=grace)
+    control = Control(
+        catalog=catalog,
+        projects=Projects(runs, services, custody, grace=grace),
+        services=services,
+        nodes=NodeRegistry(runs, js, ack_wait_s=settings.request_ack_wait_s),
+        requests=requests,
+        backups=backups,
+        deletions=deletions,
+        tagging=Tagging(runs),
+        restores=restores,
+        library=Library(client, catalog, store, custody),
+        usage=UsageReport(catalog, runs.quotas, store),
+    )
     relay = Relay(client, js, runs)
     listener = Listener(client)
     stack.push_async_callback(listener.close)
-    await listener.listen(subjects.ASK_SUBJECTS, Asks(runs, custody).handle)
-    await listener.listen(subjects.HEARTBEAT_SUBJECTS, Nodes(catalog, events).handle)
+    await listener.listen(subjects.ASK_SUBJECTS, Asks(runs, custody, Allowance(runs, retention.make_room)).handle)
+    await listener.listen(subjects.HEARTBEAT_SUBJECTS, Nodes(catalog, runs.events).handle)
     await listener.listen(subjects.PROGRESS_SUBJECTS, relay.progress)
     await listener.listen(subjects.AGENT_LOG_SUBJECTS, relay.log)
     await serve_control(client, control, stack)
-    reaper = Reaper(runs, backups, settings.reaper)
+    due_runs = DueRuns(runs, requests, start_deadline_s=settings.reaper.start_deadline_s)
+    scheduler = Scheduler(client, catalog, due_runs, settings.scheduler, now)
+    orphans = Orphans(catalog, store, runs.quotas, settings.reaper.orphans)
+    reaper = Reaper(runs, mover, deletions, orphans, Purger(runs, deletions, custody), settings.reaper)
     return [
-        asyncio.create_task(Reports(js, runs, backups, restores).run(), name="reports"),
+        asyncio.create_task(Reports(js, runs, backups, restores, mover).run(), name="reports"),
+        asyncio.create_task(Lease(client, js, "scheduler").lead(scheduler.run), name="scheduler"),
         asyncio.create_task(Lease(client, js, "reaper").lead(reaper.run), name="reaper"),
     ]

@@ -7,20 +7,27 @@ finds all there is to do, however many backups there are.
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime, timedelta
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
 
 import msgspec
 import structlog
 
 from contracts.errors import ErrorInfo, StrongroomError
-from contracts.object_keys import ROOT
 from contracts.records import ActiveRun, Activity, AnyRun, RunKind, RunState
-from contracts.wire import utc_now
 from daemon.catalog.buckets import Stored, key
-from daemon.runs.backups import Backups
+from daemon.orphans import Orphans, OrphanSettings
+from daemon.purger import Purger
+from daemon.runs.deletions import Deletions
+from daemon.runs.moving import Mover
 from daemon.runs.runs import Runs
 
 log = structlog.get_logger()
+
+_CUT_OFF_S: Final = 60.0
+"""A place that was taken this long ago, and for which there is still no record, was taken by somebody who was cut off."""
 
 
 class ReaperSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -34,25 +41,48 @@ class ReaperSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     that an agent which comes back gets its second attempt."""
     settle_after_s: float = 10
     """An ended run whose place was not freed for this long is cleaned up after."""
-    orphan_after_s: float = 3600
-    """Uploads in the bucket that no record knows are aborted when they are this old."""
+    orphans: OrphanSettings = OrphanSettings()
     orphans_every_s: float = 600
+    orphan_objects_every_s: float = 21_600
+    """How often the whole bucket is listed."""
+    purge_every_s: float = 300
+    """How often it is looked for deleted projects and services whose grace is over."""
+
+
+@dataclass
+class _Chore:
+    """Something that is done now and then."""
+
+    every_s: float
+    sweep: Callable[[datetime], Awaitable[None]]
+    next_s: float = 0.0
+    """By the event loop's clock."""
+
+    @property
+    def name(self) -> str:
+        return getattr(self.sweep, "__qualname__", "")
 
 
 class Reaper:
     """Runs under a lease; each of its acts is compare-and-set and may be repeated."""
 
-    def __init__(self, runs: Runs, backups: Backups, settings: ReaperSettings) -> None:
+    def __init__(
+        self, runs: Runs, mover: Mover, deletions: Deletions, orphans: Orphans, purger: Purger, settings: ReaperSettings
+    ) -> None:
         self._runs = runs
         self._catalog = runs.catalog
-        self._backups = backups
+        self._mover = mover
+        self._deletions = deletions
+        self._orphans = orphans
+        self._purger = purger
         self._settings = settings
         self._last_named: dict[tuple[str, int], float] = {}
         """By the event loop's clock, like everything here that measures silence: it does not step, and a host that was
         suspended wakes up with the time it had."""
-        self._handed_over: set[str] = set()
+        self._handed_over: set[tuple[str, int]] = set()
         self._ended: dict[str, float] = {}
-        self._requested_since: dict[str, float] = {}
+        self._requested_since: dict[tuple[str, int], float] = {}
+        self._without_record: dict[str, float] = {}
         self._alive: dict[str, datetime] = {}
 
     async def run(self) -> None:
@@ -64,18 +94,25 @@ class Reaper:
         self._ended.clear()
         self._requested_since.clear()
         self._alive.clear()
-        next_orphans = loop.time()
+        self._without_record.clear()
+        chores = [
+            _Chore(self._settings.every_s, self.sweep),
+            _Chore(self._settings.orphans_every_s, self._orphans.sweep_uploads),
+            _Chore(self._settings.orphan_objects_every_s, self._orphans.sweep_objects),
+            _Chore(self._settings.purge_every_s, self._purger.sweep),
+        ]
         while True:
-            try:
-                await self.sweep(utc_now())
-                if loop.time() >= next_orphans:
-                    await self.sweep_orphans(utc_now())
-                    next_orphans = loop.time() + self._settings.orphans_every_s
-            except StrongroomError as exc:
-                log.warning("reaper.postponed", code=exc.code, reason=exc.message)
-            except Exception:
-                log.exception("reaper.failed")
-            await asyncio.sleep(self._settings.every_s)
+            for chore in chores:
+                if loop.time() < chore.next_s:
+                    continue
+                try:
+                    await chore.sweep(self._runs.now())
+                except StrongroomError as exc:
+                    log.warning("reaper.postponed", chore=chore.name, code=exc.code, reason=exc.message)
+                except Exception:
+                    log.exception("reaper.failed", chore=chore.name)
+                chore.next_s = loop.time() + chore.every_s
+            await asyncio.sleep(min(self._settings.every_s, self._settings.purge_every_s))
 
     async def sweep(self, now: datetime) -> None:
         """One look at everything under way."""
@@ -84,41 +121,33 @@ class Reaper:
         for marker in markers:
             try:
                 if marker.value.activity is Activity.DELETION:
-                    await self._deletion(marker, now)
+                    await self._deletion(marker)
                 else:
-                    await self._run(marker, now, running)
+                    await self._run(marker, running)
             except StrongroomError as exc:
                 log.warning("reaper.skipped", marker=marker.key, code=exc.code, reason=exc.message)
         active = {marker.value.run_id for marker in markers}
         self._ended = {run_id: seen for run_id, seen in self._ended.items() if run_id in active}
-        self._handed_over &= active
-        self._requested_since = {run_id: seen for run_id, seen in self._requested_since.items() if run_id in active}
+        self._handed_over = {run for run in self._handed_over if run[0] in active}
+        self._requested_since = {run: seen for run, seen in self._requested_since.items() if run[0] in active}
+        self._without_record = {run_id: seen for run_id, seen in self._without_record.items() if run_id in active}
         self._last_named = {run: seen for run, seen in self._last_named.items() if run in running}
         await self._uploads_of_ended_runs()
         await self._silent_nodes(now)
 
-    async def sweep_orphans(self, now: datetime) -> None:
-        """Aborts uploads in the bucket that nobody has written down, once they are old enough to be nobody's."""
-        known = {upload.value.upload_id for upload in await self._catalog.uploads.select()}
-        # Another installation may use the same bucket for projects of its own.
-        projects = {stored.key for stored in await self._catalog.projects.select()}
-        oldest = now - timedelta(seconds=self._settings.orphan_after_s)
-        async for upload in self._runs.store.open_uploads(ROOT):
-            project = upload.object_key.removeprefix(ROOT).partition("/")[0]
-            if upload.upload_id not in known and upload.initiated_at < oldest and project in projects:
-                log.warning("upload.orphaned", object_key=upload.object_key)
-                await self._runs.store.abort_upload(upload.object_key, upload.upload_id)
-
-    async def _run(self, marker: Stored[ActiveRun], now: datetime, running: set[tuple[str, int]]) -> None:
+    async def _run(self, marker: Stored[ActiveRun], running: set[tuple[str, int]]) -> None:
         active = marker.value
         kind = RunKind.BACKUP if active.activity is Activity.BACKUP else RunKind.RESTORE
         stored = await self._runs.bucket(kind).get(key(active.project, active.service, active.run_id))
+        clock = asyncio.get_running_loop().time()
         if stored is None:
-            if now - active.since > timedelta(seconds=60):
+            # Cut off after it had taken its place and perhaps some of the quota.
+            if clock - self._without_record.setdefault(active.run_id, clock) > _CUT_OFF_S:
+                if kind is RunKind.BACKUP:
+                    await self._runs.quotas.drop(active.project, active.service, active.run_id)
                 await self._runs.release(marker.key, active.run_id)
             return
         record: AnyRun = stored.value
-        clock = asyncio.get_running_loop().time()
         if record.state is RunState.REQUESTED:
             await self._still_requested(kind, stored, record)
         elif record.state is RunState.RUNNING:
@@ -133,7 +162,8 @@ class Reaper:
 
     async def _still_requested(self, kind: RunKind, stored: Stored[AnyRun], record: AnyRun) -> None:
         clock = asyncio.get_running_loop().time()
-        if clock - self._requested_since.setdefault(record.id, clock) > self._settings.start_deadline_s:
+        run = (record.id, record.attempt)
+        if clock - self._requested_since.setdefault(run, clock) > self._settings.start_deadline_s:
             alive = await self._catalog.alive.get(record.node)
             if alive is not None and alive.value.running:
                 return  # its agent is busy with other runs: the request waits in its queue
@@ -142,11 +172,11 @@ class Reaper:
                 message=f"no agent on node {record.node} took the request up within "
                 f"{self._settings.start_deadline_s:.0f} s: is strongroom-agent running there?",
             )
-            await self._runs.end(kind, stored, RunState.MISSED, error)
-        elif record.id not in self._handed_over:
+            await self._mover.fail(kind, stored, RunState.MISSED, error)
+        elif run not in self._handed_over:
             # The coordinator that wrote the record may have been cut off before it published the request.
             await self._runs.hand_over(record)
-            self._handed_over.add(record.id)
+            self._handed_over.add(run)
 
     async def _running(self, kind: RunKind, stored: Stored[AnyRun], record: AnyRun) -> None:
         run = (record.id, record.attempt)
@@ -165,17 +195,18 @@ class Reaper:
                 message=f"the agent on node {record.node} {what}: nothing was heard of the run for "
                 f"{self._settings.lost_after_s:.0f} s; see the agent's log, then start the run again",
             )
-            await self._runs.end(kind, stored, RunState.FAILED, error)
+            await self._mover.fail(kind, stored, RunState.FAILED, error)
 
-    async def _deletion(self, marker: Stored[ActiveRun], now: datetime) -> None:
+    async def _deletion(self, marker: Stored[ActiveRun]) -> None:
         active = marker.value
         stored = await self._catalog.backups.get(key(active.project, active.service, active.run_id))
         if stored is not None and stored.value.state is not RunState.DELETING:
             # Cut off before the record was marked: nothing was removed, so nothing is.
-            if now - active.since > timedelta(seconds=60):
+            clock = asyncio.get_running_loop().time()
+            if clock - self._without_record.setdefault(active.run_id, clock) > _CUT_OFF_S:
                 await self._runs.release(marker.key, active.run_id)
             return
-        await self._backups.finish_deletion(active.project, active.service, active.run_id)
+        await self._deletions.finish_deletion(active.project, active.service, active.run_id)
 
     async def _silent_nodes(self, now: datetime) -> None:
         """States which nodes have fallen silent since the last look."""
@@ -193,6 +224,6 @@ class Reaper:
             if run is not None and run.value.state.is_active and run.value.attempt == upload.attempt:
                 continue
             if run is not None and run.value.state is RunState.COMPLETED and run.value.attempt == upload.attempt:
-                await self._runs.forget_upload(stored)
+                await self._runs.uploads.forget(stored)
             else:
-                await self._runs.discard_upload(stored)
+                await self._runs.uploads.discard(stored)

@@ -11,6 +11,7 @@ import msgspec
 from contracts.settings import NatsSettings, load_settings
 from daemon.catalog.topology import ACK_WAIT_S
 from daemon.reaper import ReaperSettings
+from daemon.scheduler import SchedulerSettings
 from daemon.store.settings import StoreSettings
 
 ENV_PREFIX = "STRONGROOM"
@@ -28,6 +29,9 @@ class CoordinatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     max_attempts: Annotated[int, msgspec.Meta(ge=1, le=10)] = 3
     request_ack_wait_s: Annotated[float, msgspec.Meta(ge=1)] = ACK_WAIT_S
     """How long after an agent's last sign of life its request is given out again; of nodes added from now on."""
+    grace_days: Annotated[float, msgspec.Meta(ge=0, le=3650)] = 7
+    """How long a deleted project or service can be had back; then its backups and keys go for good."""
+    scheduler: SchedulerSettings = SchedulerSettings()
     reaper: ReaperSettings = ReaperSettings()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from enum import StrEnum
 from itertools import islice
 from typing import Final
 
-import msgspec
-
+from contracts.policy.freeze import Freeze, FreezeCause
 from contracts.policy.run_facts import RunFacts
 from contracts.records import RunState
 
@@ -18,33 +16,6 @@ _USUAL_OF: Final = 5
 """How many backups before the newest say what size is usual."""
 _DONE: Final = frozenset({RunState.COMPLETED, RunState.DELETING})
 _UNHEALTHY: Final = frozenset({RunState.FAILED, RunState.MISSED})
-
-
-class FreezeCause(StrEnum):
-    RUN_FAILED = "run_failed"
-    RUN_MISSED = "run_missed"
-    SUSPICIOUS_SIZE = "suspicious_size"
-
-    @property
-    def in_words(self) -> str:
-        """Short, for a line about each backup; `Freeze.reason` has the facts."""
-        return _IN_WORDS[self]
-
-
-_IN_WORDS: Final = {
-    FreezeCause.RUN_FAILED: "the newest due run failed",
-    FreezeCause.RUN_MISSED: "the newest due run was missed",
-    FreezeCause.SUSPICIOUS_SIZE: "the newest backup is suspiciously small",
-}
-
-
-class Freeze(msgspec.Struct, frozen=True, kw_only=True):
-    """Why nothing is deleted now."""
-
-    cause: FreezeCause
-    run_id: str
-    """The run that looks unhealthy."""
-    reason: str
 
 
 def find_freeze(newest_first: Sequence[RunFacts], suspicious_size_factor: float, now: datetime) -> Freeze | None:

@@ -22,7 +22,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from contracts.policy.freezing import Freeze, FreezeCause, find_freeze
+from contracts.policy.freeze import Freeze, FreezeCause
+from contracts.policy.freezing import find_freeze
 from contracts.policy.retention_policy import Maximums, Minimums, Per, RetentionPolicy
 from contracts.policy.run_facts import RunFacts, facts_of
 from contracts.policy.tags import DAILY, MONTHLY, WEEKLY

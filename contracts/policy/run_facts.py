@@ -31,7 +31,7 @@ def facts_of(record: BackupRecord) -> RunFacts:
     """Of a record in the catalogue."""
     return RunFacts(
         id=record.id,
-        at=record.requested_at,
+        at=record.due_at or record.requested_at,
         size_bytes=record.size_bytes,
         tags=record.tags,
         automatic=record.trigger is Trigger.SCHEDULE,

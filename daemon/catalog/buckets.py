@@ -8,6 +8,7 @@ Source: JetStream ADR-8 (KV), measured in nats-server 2.15.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
 import msgspec
@@ -72,6 +73,7 @@ class RecordBucket(Generic[T]):
         try:
             return await self._write(key, encode(value), 0, ttl_s=ttl_s)
         except RecordChanged:
+            # A deleted key leaves a tombstone behind, which has a revision of its own.
             last = await self._last(key)
             if last is None or last.value is not None:
                 raise
@@ -85,6 +87,38 @@ class RecordBucket(Generic[T]):
         """Writes whatever is there: only for facts of which the newest always wins, such as heartbeats."""
         return await self._write(key, encode(value), None, ttl_s=ttl_s)
 
+    async def change(
+        self, key: str, apply: Callable[[T], T], *, absent: T | None = None, ttl_s: int | None = None
+    ) -> T | None:
+        """The record after `apply`, which is tried again on the newest record as often as somebody else was quicker.
+
+        `absent` is what a key without a record begins with; without it nothing happens there, and the answer is None.
+        An `apply` that returns the very same record changes nothing.  Raises: whatever `apply` raises.
+        """
+        while True:
+            stored = await self.get(key)
+            before = stored.value if stored is not None else absent
+            if before is None:
+                return None
+            after = apply(before)
+            if after is before:
+                return after
+            try:
+                await self._write(
+                    key, encode(after), stored.revision if stored else await self._last_revision(key), ttl_s=ttl_s
+                )
+            except RecordChanged:
+                continue
+            return after
+
+    async def erase(self, key: str, revision: int) -> None:
+        """Overwrites the record on disk with noise, in a bucket made for that (`ensure_bucket`); it need not be there."""
+        try:
+            await patiently(lambda: self._js.delete_msg(self._stream, revision), f"erase {self.name} {key}")
+        except (NotFoundError, APIError) as exc:
+            if await self.get(key) is not None:
+                raise StrongroomError("internal", f"{self.name}: {key} could not be erased: {exc}") from exc
+
     async def delete(self, key: str, revision: int) -> None:
         """Removes the record and its history.  Raises: RecordChanged if `revision` is not the last."""
         purge = {"KV-Operation": "PURGE", "Nats-Rollup": "sub"}
@@ -97,6 +131,11 @@ class RecordBucket(Generic[T]):
         if found is None:
             found = await self._scan(prefix)
         return sorted(found, key=lambda stored: stored.key)
+
+    async def _last_revision(self, key: str) -> int:
+        """Of a key without a record: that of its tombstone, or 0."""
+        last = await self._last(key)
+        return last.revision if last is not None else 0
 
     async def _last(self, key: str) -> _Raw | None:
         async def ask() -> _Raw | None:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from datetime import UTC
+
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
 from contracts import subjects
-from contracts.errors import NotFound
+from contracts.errors import Conflict, NotFound
 from contracts.ids import check_run_id, check_slug
 from contracts.records import (
     ActiveRun,
     Alive,
     BackupRecord,
+    Deletion,
+    DueRecord,
     KeyRecord,
     NodeRecord,
     ProjectRecord,
     RestoreRecord,
     ServiceRecord,
+    ServiceState,
     UploadRecord,
+    UsageRecord,
 )
 from daemon.catalog.buckets import RecordBucket, Stored, key
 
@@ -34,6 +40,9 @@ class Catalog:
         self.restores = RecordBucket(client, js, subjects.RESTORES_BUCKET, RestoreRecord)
         self.uploads = RecordBucket(client, js, subjects.UPLOADS_BUCKET, UploadRecord)
         self.active = RecordBucket(client, js, subjects.ACTIVE_BUCKET, ActiveRun)
+        self.ledger = RecordBucket(client, js, subjects.LEDGER_BUCKET, DueRecord)
+        self.states = RecordBucket(client, js, subjects.STATES_BUCKET, ServiceState)
+        self.usage = RecordBucket(client, js, subjects.USAGE_BUCKET, UsageRecord)
         self.keys = RecordBucket(client, js, subjects.KEYS_BUCKET, KeyRecord)
 
     async def need_project(self, project: str) -> Stored[ProjectRecord]:
@@ -49,6 +58,31 @@ class Catalog:
         if found is None:
             raise NotFound("service.not_found", f"the project {project!r} has no service {service!r}", field="service")
         return found
+
+    async def need_live_project(self, project: str) -> Stored[ProjectRecord]:
+        """Raises: NotFound, Conflict `project.deleted` for one that is on its way out."""
+        found = await self.need_project(project)
+        if found.value.deletion is not None:
+            raise Conflict(
+                "project.deleted",
+                f"project {project!r} was deleted and goes for good at {_when(found.value.deletion)}: `strongroom project "
+                f"undelete {project}` has it back",
+                field="project",
+            )
+        return found
+
+    async def need_live_service(self, project: str, service: str) -> tuple[ProjectRecord, Stored[ServiceRecord]]:
+        """A service of which new backups may be made.  Raises: NotFound, Conflict `project.deleted`, `service.deleted`."""
+        owner = await self.need_live_project(project)
+        found = await self.need_service(project, service)
+        if found.value.deletion is not None:
+            raise Conflict(
+                "service.deleted",
+                f"service {project}/{service} was deleted and goes for good at {_when(found.value.deletion)}: `strongroom "
+                f"service undelete {project}/{service}` has it back",
+                field="service",
+            )
+        return owner.value, found
 
     async def need_node(self, node: str) -> Stored[NodeRecord]:
         found = await self.nodes.get(check_slug(node, "node"))
@@ -72,6 +106,10 @@ class Catalog:
 
     async def uploads_of(self, project: str, service: str, run_id: str) -> list[Stored[UploadRecord]]:
         return await self.uploads.select(key(project, service, run_id))
+
+
+def _when(deletion: Deletion) -> str:
+    return f"{deletion.purge_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def upload_key(record: UploadRecord) -> str:

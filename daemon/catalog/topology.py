@@ -28,6 +28,9 @@ _BUCKETS: Final = (
     subjects.UPLOADS_BUCKET,
     subjects.ACTIVE_BUCKET,
     subjects.LEASES_BUCKET,
+    subjects.LEDGER_BUCKET,
+    subjects.STATES_BUCKET,
+    subjects.USAGE_BUCKET,
 )
 
 

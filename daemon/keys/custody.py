@@ -84,6 +84,12 @@ class Custody:
         except AgeError as exc:
             raise Corrupt("manifest.corrupt", f"the inventory cannot be opened with the project's key: {exc}") from exc
 
+    async def destroy_keys(self, project: str) -> None:
+        """Every identity of the project is overwritten on disk: what only they open is open to nobody any more."""
+        for stored in await self._catalog.keys.select(project):
+            # Before any other write to the key: what was overwritten by a newer revision can no longer be erased.
+            await self._catalog.keys.erase(stored.key, stored.revision)
+
     async def _identity(self, project: str, key_id: str) -> Identity:
         if not key_id:
             raise Denied("key.unavailable", f"the identity of project {project!r} is not held by this coordinator")

@@ -37,7 +37,7 @@ from contracts.asks import (
     question_decoder,
 )
 from contracts.errors import Conflict, Corrupt, ErrorInfo, InvalidInput, NotFound, StrongroomError
-from contracts.multipart import MAX_PARTS, base_part_size, part_size
+from contracts.multipart import MAX_PARTS, base_part_size, part_size, part_start
 from contracts.object_keys import artifact_key
 from contracts.records import ArtifactRecord, BackupRecord, RestoreRecord, RunKind, RunState, ServiceRecord, UploadRecord
 from contracts.subjects import is_reply_inbox, node_of
@@ -45,6 +45,7 @@ from contracts.wire import encode, utc_now
 from daemon.catalog.buckets import RecordChanged, Stored, key
 from daemon.catalog.catalog import upload_key
 from daemon.keys.custody import Custody, parse_recipient
+from daemon.runs.allowance import Allowance
 from daemon.runs.runs import Runs
 from daemon.runs.transitions import check_current, not_current
 
@@ -57,8 +58,9 @@ FIRST_PARTS = 4
 class Asks:
     """The handler of `strongroom.agent.<node>.ask`; any number of coordinators share the work."""
 
-    def __init__(self, runs: Runs, custody: Custody) -> None:
+    def __init__(self, runs: Runs, custody: Custody, allowance: Allowance) -> None:
         self._runs = runs
+        self._allowance = allowance
         self._catalog = runs.catalog
         self._store = runs.store
         self._custody = custody
@@ -98,16 +100,17 @@ class Asks:
         backup = _backup(stored.value)
         if isinstance(ask, OpenArtifact):
             return await self._open(node, backup, ask)
-        upload = await self._runs.need_upload(backup, ask.index)
+        upload = await self._runs.uploads.need(backup, ask.index)
         if isinstance(ask, MoreParts):
-            return await self._grant(upload.value, ask.first, ask.count)
+            return await self._grant(backup, upload.value, ask.first, ask.count)
         if isinstance(ask, CloseArtifact):
-            return await self._close(node, upload, ask)
+            return await self._close(node, backup, upload, ask)
         assert isinstance(ask, AbortArtifact)
         if upload.value.closed is not None:
             # A report may be on its way that names it: from here on it goes only with the attempt.
             raise InvalidInput("input.invalid", f"artifact {ask.index} is closed already", field="index")
-        await self._runs.discard_upload(upload)
+        await self._runs.uploads.discard(upload)
+        await self._runs.quotas.abort(backup, str(ask.index))
         return Aborted()
 
     async def _claim(self, node: str, question: Question, ask: ClaimRun) -> BackupJob | RestoreJob:
@@ -163,7 +166,7 @@ class Asks:
             ),
             upload_id="",
             base_part_bytes=base_part_size(ask.estimate_bytes),
-            created_at=utc_now(),
+            created_at=self._runs.now(),
             attributes=ask.attributes,
         )
         name = upload_key(upload)
@@ -186,7 +189,7 @@ class Asks:
                 upload = winner.value  # the same question, asked twice at once
         else:
             upload = known.value
-        return await self._grant(upload, 1, FIRST_PARTS)
+        return await self._grant(record, upload, 1, FIRST_PARTS)
 
     async def _clear_if_ended(self, upload: UploadRecord) -> None:
         """A run that was ended while the store joined the parts has left an object that nobody else knows of."""
@@ -199,11 +202,14 @@ class Asks:
         stored = await self._runs.need(RunKind.BACKUP, record.project, record.service, record.id)
         check_current(stored.value, node=node, attempt=record.attempt)
 
-    async def _grant(self, upload: UploadRecord, first: int, count: int) -> Grant:
+    async def _grant(self, record: BackupRecord, upload: UploadRecord, first: int, count: int) -> Grant:
+        """Raises: Conflict `quota.exceeded` where the project's quota ends before the first of these parts."""
         if upload.closed is not None:
             raise InvalidInput("input.invalid", f"artifact {upload.index} is closed already", field="index")
+        wanted = range(first, min(first + count, MAX_PARTS + 1))
+        allowed = await self._allowance.for_parts(record, upload, wanted)
         expires_at = utc_now() + self._store.url_lifetime
-        numbers = range(first, min(first + count, MAX_PARTS + 1))
+        numbers = [number for number in wanted if part_start(upload.base_part_bytes, number) < allowed]
         urls = await asyncio.gather(
             *(self._store.sign_part(upload.object_key, upload.upload_id, number) for number in numbers)
         )
@@ -211,13 +217,15 @@ class Asks:
             base_part_bytes=upload.base_part_bytes,
             parts=[SignedPart(number, url) for number, url in zip(numbers, urls, strict=True)],
             expires_at=expires_at,
+            limit_bytes=allowed if allowed < part_start(upload.base_part_bytes, wanted[-1] + 1) else None,
         )
 
-    async def _close(self, node: str, stored: Stored[UploadRecord], ask: CloseArtifact) -> Closed:
+    async def _close(self, node: str, record: BackupRecord, stored: Stored[UploadRecord], ask: CloseArtifact) -> Closed:
         upload = stored.value
         if upload.closed is not None:
             return Closed(artifact=upload.closed)
         check_parts(upload, ask.parts, ask.stored_bytes)
+        await self._allowance.for_whole(record, upload, ask.stored_bytes)
         artifact = ArtifactRecord(
             name=upload.name,
             kind=upload.kind,
@@ -236,6 +244,8 @@ class Asks:
             raise Corrupt(
                 "upload.mismatch", f"{upload.name!r} has {size} bytes in the store, but {ask.stored_bytes} were sent"
             )
+        # Before the record: a close that is repeated after a crash finds nothing left to count.
+        await self._runs.quotas.close(record, str(upload.index), ask.stored_bytes)
         closed = msgspec.structs.replace(upload, closed=artifact)
         try:
             await self._catalog.uploads.update(stored.key, closed, stored.revision)

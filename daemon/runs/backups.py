@@ -1,28 +1,20 @@
-"""Backups: asked for, finished, cancelled, deleted."""
+"""Backups that end well, and those that somebody cancels."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
-import structlog
 
-from contracts.errors import Conflict, Corrupt, ErrorInfo
-from contracts.ids import new_run_id
+from contracts.errors import Corrupt, ErrorInfo
 from contracts.manifest import FORMAT, Manifest
-from contracts.object_keys import backup_prefix, manifest_key
-from contracts.policy.tags import check_user_tags
-from contracts.records import ActiveRun, Activity, Alive, BackupRecord, RunKind, RunState, Trigger
+from contracts.object_keys import manifest_key
+from contracts.policy.tags import time_tags
+from contracts.records import BackupRecord, RunKind, RunState
 from contracts.reports import BackupFinished
-from contracts.services import kind_of
-from contracts.wire import encode, utc_now
-from daemon.catalog.buckets import RecordChanged, Stored, key
-from daemon.catalog.catalog import backup_marker, deletion_marker
-from daemon.runs.placement import place
-from daemon.runs.runs import Runs, active_run
+from contracts.wire import encode
+from daemon.catalog.buckets import RecordChanged, key
+from daemon.quotas import MANIFEST
+from daemon.runs.runs import Runs
 from daemon.runs.transitions import check_current, complete_backup
-
-log = structlog.get_logger()
 
 
 class Backups:
@@ -31,47 +23,6 @@ class Backups:
     def __init__(self, runs: Runs) -> None:
         self._runs = runs
         self._catalog = runs.catalog
-
-    async def request(
-        self, project: str, service: str, *, node: str = "", tags: Sequence[str] = (), actor: str = ""
-    ) -> BackupRecord:
-        """A new backup, in its node's queue.
-
-        Raises: NotFound, InvalidInput `input.invalid` for tags, Unavailable `node.unavailable`, Conflict `run.overlap`.
-        """
-        distinct = check_user_tags(tags)
-        owner = (await self._catalog.need_project(project)).value
-        stored = await self._catalog.need_service(project, service)
-        placement = place(stored.value, await alive_nodes(self._runs, stored.value.nodes), node)
-        now = utc_now()
-        record = BackupRecord(
-            id=new_run_id(now),
-            project=project,
-            service=service,
-            kind=kind_of(stored.value.options),
-            state=RunState.REQUESTED,
-            trigger=Trigger.MANUAL,
-            requested_at=now,
-            node=placement.node,
-            placement=placement.reason,
-            options=stored.value.options,
-            recipients=owner.recipients,
-            key_id=owner.key_id,
-            actor=actor,
-            tags=distinct,
-        )
-        marker = backup_marker(project, service)
-        holder = await self._runs.occupy(marker, active_run(Activity.BACKUP, record, now))
-        if holder is not None:
-            raise Conflict("run.overlap", f"backup {holder.run_id} of {project}/{service} is still under way")
-        try:
-            await self._catalog.backups.create(key(project, service, record.id), record)
-        except RecordChanged:
-            await self._runs.release(marker, record.id)
-            raise
-        await self._runs.hand_over(record)
-        await self._runs.events.run("requested", record, at=now, reason=placement.reason)
-        return record
 
     async def finish(self, node: str, report: BackupFinished) -> None:
         """Takes a finished backup into the catalogue: manifest, record, event, in this order.  Safe to repeat.
@@ -91,11 +42,20 @@ class Backups:
                 )
                 await self._runs.end(RunKind.BACKUP, stored, RunState.FAILED, error)
                 return
-            manifest = encode(_manifest(record, report))
+            tagged = await self._with_time_tags(record)
+            manifest = encode(_manifest(tagged, report))
+            granted = await self._runs.quotas.grant(record, MANIFEST, len(manifest))
+            if granted < len(manifest):
+                error = ErrorInfo(
+                    code="quota.exceeded",
+                    message=f"the project's quota has no room for the manifest of {len(manifest)} bytes; nothing was kept",
+                )
+                await self._runs.end(RunKind.BACKUP, stored, RunState.FAILED, error)
+                return
             object_key = manifest_key(record.project, record.service, record.id)
             await self._write_manifest(node, record, object_key, manifest)
             await self._runs.store.make_durable()
-            after = complete_backup(record, report, manifest_key=object_key, manifest_bytes=len(manifest))
+            after = complete_backup(tagged, report, manifest_key=object_key, manifest_bytes=len(manifest))
             try:
                 await self._catalog.backups.update(stored.key, after, stored.revision)
             except RecordChanged:
@@ -103,6 +63,19 @@ class Backups:
                 continue
             await self._runs.settle(after)
             return
+
+    async def _with_time_tags(self, record: BackupRecord) -> BackupRecord:
+        """An automatic backup bears the tags of the periods that it is the first good one of.
+
+        Decided by what completed before it.  That cannot change while this run has the service's place, so whoever
+        repeats this, another coordinator too, decides the same.
+        """
+        if record.due_at is None:
+            return record
+        state = await self._catalog.states.get(key(record.project, record.service))
+        last = state.value.last_automatic_at if state is not None else None
+        tags = {*record.tags, *time_tags([last] if last else [], record.due_at)}
+        return msgspec.structs.replace(record, tags=sorted(tags))
 
     async def _write_manifest(self, node: str, record: BackupRecord, object_key: str, manifest: bytes) -> None:
         """Writes the manifest of a run that is this node's.
@@ -124,65 +97,14 @@ class Backups:
         await self._runs.cancel(RunKind.BACKUP, stored, actor=actor)
         return (await self._catalog.need_backup(project, service, backup_id)).value
 
-    async def delete(self, project: str, service: str, backup_id: str, *, reason: str, actor: str = "") -> None:
-        """Removes a backup: record marked, objects gone, record gone.
-
-        Raises: NotFound, Conflict `run.not_current` while it runs, Conflict `backup.in_use` while a restore reads it.
-        """
-        stored = await self._catalog.need_backup(project, service, backup_id)
-        record = stored.value
-        if record.state.is_active:
-            raise Conflict("run.not_current", f"backup {backup_id} is {record.state}: cancel it first, then delete it")
-        if readers := await self._readers(record):
-            raise Conflict("backup.in_use", f"restore {readers[0]} is reading backup {backup_id}: wait for it or cancel it")
-        now = utc_now()
-        await self._runs.occupy(
-            deletion_marker(project, service, backup_id),
-            ActiveRun(activity=Activity.DELETION, project=project, service=service, run_id=backup_id, since=now),
-        )
-        if record.state is not RunState.DELETING:
-            record = msgspec.structs.replace(
-                record, state=RunState.DELETING, deleting_since=now, deletion_reason=reason, actor=actor or record.actor
-            )
-            await self._catalog.backups.update(stored.key, record, stored.revision)
-            await self._runs.events.run("deleting", record, at=now, reason=reason)
-        await self.finish_deletion(project, service, backup_id)
-
-    async def finish_deletion(self, project: str, service: str, backup_id: str) -> None:
-        """Carries a deletion that has begun to its end.  Safe to repeat and to run twice at once."""
-        stored = await self._catalog.backups.get(key(project, service, backup_id))
-        if stored is not None and stored.value.state is RunState.DELETING:
-            removed = await self._runs.store.clear(backup_prefix(project, service, backup_id))
-            await self._runs.events.run(
-                "deleted", stored.value, at=utc_now(), reason=stored.value.deletion_reason, facts={"objects": removed}
-            )
-            try:
-                await self._catalog.backups.delete(stored.key, stored.revision)
-            except RecordChanged:
-                log.info("deletion.finished_elsewhere", backup_id=backup_id)
-        await self._runs.release(deletion_marker(project, service, backup_id), backup_id)
-
     async def _is_all_closed(self, record: BackupRecord, report: BackupFinished) -> bool:
         """Whether the report names exactly the artifacts that were completed and checked in this attempt."""
         for index, artifact in enumerate(report.artifacts, start=1):
             # One by one from the stream's leader: a list may come from a replica that lags behind.
-            upload = await self._runs.find_upload(record, index)
+            upload = await self._runs.uploads.find(record, index)
             if upload is None or upload.value.closed != artifact:
                 return False
-        return bool(report.artifacts) and await self._runs.find_upload(record, len(report.artifacts) + 1) is None
-
-    async def _readers(self, record: BackupRecord) -> list[str]:
-        """Restores under way that read this backup."""
-        found: list[str] = []
-        for marker in await self._catalog.active.select("restore"):
-            active = marker.value
-            restore = await self._catalog.restores.get(key(active.project, active.service, active.run_id))
-            if restore is None or not restore.value.state.is_active:
-                continue
-            source = (restore.value.project, restore.value.service, restore.value.backup_id)
-            if source == (record.project, record.service, record.id):
-                found.append(active.run_id)
-        return found
+        return bool(report.artifacts) and await self._runs.uploads.find(record, len(report.artifacts) + 1) is None
 
 
 def _manifest(record: BackupRecord, report: BackupFinished) -> Manifest:
@@ -197,6 +119,7 @@ def _manifest(record: BackupRecord, report: BackupFinished) -> Manifest:
         trigger=record.trigger,
         attempt=record.attempt,
         requested_at=record.requested_at,
+        due_at=record.due_at,
         started_at=report.started_at,
         finished_at=report.finished_at,
         tags=record.tags,
@@ -208,9 +131,3 @@ def _manifest(record: BackupRecord, report: BackupFinished) -> Manifest:
         warnings=report.warnings,
         inventory=report.sealed_inventory,
     )
-
-
-async def alive_nodes(runs: Runs, nodes: Sequence[str]) -> dict[str, Alive]:
-    """Those of the nodes whose heartbeat is fresh."""
-    found: list[tuple[str, Stored[Alive] | None]] = [(node, await runs.catalog.alive.get(node)) for node in nodes]
-    return {node: stored.value for node, stored in found if stored is not None}

@@ -21,6 +21,7 @@ from contracts.tasks import cancel_surely, cancellable
 from contracts.wire import utc_now
 from daemon.catalog.topology import ACK_WAIT_S
 from daemon.runs.backups import Backups
+from daemon.runs.moving import Mover
 from daemon.runs.restores import Restores
 from daemon.runs.runs import Runs
 from daemon.runs.transitions import check_current
@@ -37,11 +38,12 @@ _WORKERS = 8
 class Reports:
     """The consumer of `strongroom.agent.*.report`; coordinators share it."""
 
-    def __init__(self, js: JetStreamContext, runs: Runs, backups: Backups, restores: Restores) -> None:
+    def __init__(self, js: JetStreamContext, runs: Runs, backups: Backups, restores: Restores, mover: Mover) -> None:
         self._js = js
         self._runs = runs
         self._backups = backups
         self._restores = restores
+        self._mover = mover
         self._refused_at: dict[str, datetime] = {}
 
     async def run(self) -> None:
@@ -106,7 +108,7 @@ class Reports:
                 await self._runs.settle(record)
                 return
             check_current(record, node=node, attempt=report.attempt)
-            await self._runs.end(RunKind(report.run), stored, RunState.FAILED, report.error)
+            await self._mover.fail(RunKind(report.run), stored, RunState.FAILED, report.error)
 
     async def _fail(self, report: Report, exc: StrongroomError) -> None:
         """What was stored is not what was reported: the run says so itself, instead of being taken for lost later."""

@@ -9,11 +9,10 @@ from contracts.ids import new_run_id
 from contracts.records import Activity, BackupRecord, RestoreRecord, RestoreTarget, RunKind, RunState
 from contracts.reports import RestoreFinished
 from contracts.services import kind_of
-from contracts.wire import utc_now
 from daemon.catalog.buckets import RecordChanged, key
 from daemon.catalog.catalog import restore_marker
-from daemon.runs.backups import alive_nodes
-from daemon.runs.placement import place
+from daemon.runs.nodes_alive import alive_nodes
+from daemon.runs.placement import place_requested
 from daemon.runs.runs import Runs, active_run
 from daemon.runs.transitions import check_current, complete_restore
 
@@ -54,10 +53,10 @@ class Restores:
                 field="to",
             )
         chosen = _chosen(backup, artifacts, rename or {})
-        placement = place(service, await alive_nodes(self._runs, service.nodes), node)
+        placement = place_requested(service, await alive_nodes(self._runs, service.nodes), node)
         if not (await self._runs.node_record(placement.node)).recipient:
             raise Denied("key.unavailable", f"node {placement.node} has not shown its key yet: is its agent running?")
-        now = utc_now()
+        now = self._runs.now()
         record = RestoreRecord(
             id=new_run_id(now),
             backup_id=backup.id,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any, TypeVar
 
+import msgspec
 import structlog
 from nats.js import JetStreamContext
 
 from contracts.bus import patiently
-from contracts.errors import Conflict, ErrorInfo, NotFound
+from contracts.errors import Conflict, ErrorInfo, StrongroomError
 from contracts.object_keys import backup_prefix
 from contracts.records import (
     ActiveRun,
@@ -20,15 +22,18 @@ from contracts.records import (
     RestoreRecord,
     RunKind,
     RunState,
-    UploadRecord,
+    ServiceState,
 )
 from contracts.requests import BackupRequest, Request, RestoreRequest, message_id
 from contracts.subjects import REPORTS_STREAM, report_subject, request_subject
 from contracts.wire import encode, utc_now
 from daemon.catalog.buckets import RecordBucket, RecordChanged, Stored, key
 from daemon.catalog.catalog import Catalog, backup_marker, restore_marker
+from daemon.ledger import Ledger
+from daemon.quotas import Quotas
 from daemon.runs.events import EventPublisher
 from daemon.runs.transitions import AttemptsSpent, claim, end_without_success, not_current
+from daemon.runs.uploads import Uploads
 from daemon.store.s3 import ObjectStore
 
 log = structlog.get_logger()
@@ -39,21 +44,39 @@ _VERB_OF_STATE = {
     RunState.COMPLETED: "completed",
     RunState.FAILED: "failed",
     RunState.CANCELLED: "cancelled",
-    RunState.MISSED: "failed",
+    RunState.MISSED: "missed",
 }
+
+
+async def _nothing_follows(_: BackupRecord) -> None:
+    return
 
 
 class Runs:
     """Transitions of runs with their effects.  Every effect may be repeated: whoever is cut off, another finishes."""
 
     def __init__(
-        self, catalog: Catalog, store: ObjectStore, events: EventPublisher, js: JetStreamContext, *, max_attempts: int
+        self,
+        catalog: Catalog,
+        store: ObjectStore,
+        events: EventPublisher,
+        js: JetStreamContext,
+        *,
+        max_attempts: int,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.catalog = catalog
         self.store = store
         self.events = events
+        self.ledger = Ledger(catalog)
+        self.quotas = Quotas(catalog)
+        self.uploads = Uploads(catalog, store)
+        self.now = now
+        """The wall clock of everything that decides by time."""
+        self.after_backup: Callable[[BackupRecord], Awaitable[None]] = _nothing_follows
+        """What follows from a backup that has ended, whatever it ended with; may be repeated."""
+        self.max_attempts = max_attempts
         self._js = js
-        self._max_attempts = max_attempts
 
     def bucket(self, kind: RunKind) -> RecordBucket[Any]:
         return self.catalog.backups if kind is RunKind.BACKUP else self.catalog.restores
@@ -93,8 +116,8 @@ class Runs:
         while True:
             stored = await self.need(kind, project, service, run_id)
             before = stored.value
-            now = utc_now()
-            after = claim(before, node=node, instance=instance, now=now, max_attempts=self._max_attempts)
+            now = self.now()
+            after = claim(before, node=node, instance=instance, now=now, max_attempts=self.max_attempts)
             if isinstance(after, AttemptsSpent):
                 error = ErrorInfo(
                     code="agent.lost",
@@ -111,7 +134,7 @@ class Runs:
             if before.state is RunState.REQUESTED:
                 await self.events.run("started", after, at=now)
             else:
-                await self.discard_uploads(after, keep_attempt=after.attempt)
+                await self.uploads.discard_all(after, keep_attempt=after.attempt)
                 if kind is RunKind.BACKUP:
                     await self.events.run("retried", after, at=now, reason="the agent that worked on it is gone")
             return after
@@ -119,7 +142,7 @@ class Runs:
     async def end(self, kind: RunKind, stored: Stored[Any], state: RunState, error: ErrorInfo) -> bool:
         """Ends a run without success, whatever it is doing; False when it had ended already."""
         while True:
-            after = end_without_success(stored.value, state, error, utc_now())
+            after = end_without_success(stored.value, state, error, self.now())
             if after is None:
                 return False
             try:
@@ -167,17 +190,42 @@ class Runs:
         if held is None or held.value.run_id != record.id:
             return
         if record.state in _VERB_OF_STATE:
-            await self.events.run(_VERB_OF_STATE[record.state], record, at=record.finished_at or utc_now())
+            await self.events.run(_VERB_OF_STATE[record.state], record, at=record.finished_at or self.now())
         if isinstance(record, BackupRecord):
-            if record.state in (RunState.COMPLETED, RunState.DELETING):
-                await self.discard_uploads(record, keep_attempt=record.attempt)
-                await self._forget_uploads(record)
-            else:
-                await self.discard_uploads(record)
-                await self.store.clear(backup_prefix(record.project, record.service, record.id))
+            await self._settle_backup(record)
         if record.state is RunState.CANCELLED and await self._is_worked_on(record):
             return  # its agent learns of it within seconds; until then nobody else may begin, and the reaper comes back
         await self.release(marker, record.id)
+
+    async def _settle_backup(self, record: BackupRecord) -> None:
+        if record.state in (RunState.COMPLETED, RunState.DELETING):
+            await self.uploads.discard_all(record, keep_attempt=record.attempt)
+            await self.uploads.forget_all(record)
+            await self.quotas.commit(record)
+            await self._remember(record)
+        else:
+            await self.uploads.discard_all(record)
+            await self.store.clear(backup_prefix(record.project, record.service, record.id))
+            await self.quotas.drop(record.project, record.service, record.id)
+        await self.ledger.settle(record)
+        try:
+            await self.after_backup(record)
+        except StrongroomError as exc:
+            # The next backup makes up for it; until then more is kept than need be.
+            log.warning("backup.aftermath_postponed", run_id=record.id, code=exc.code, reason=exc.message)
+
+    async def _remember(self, record: BackupRecord) -> None:
+        """What later runs of the service go by, even when this one's record is gone."""
+
+        def newer(state: ServiceState) -> ServiceState:
+            last = state.last_automatic_at
+            if record.due_at is not None and (last is None or record.due_at > last):
+                last = record.due_at
+            if (last, record.size_bytes) == (state.last_automatic_at, state.last_size_bytes):
+                return state
+            return msgspec.structs.replace(state, last_automatic_at=last, last_size_bytes=record.size_bytes)
+
+        await self.catalog.states.change(key(record.project, record.service), newer, absent=ServiceState())
 
     async def _is_worked_on(self, record: AnyRun) -> bool:
         alive = await self.catalog.alive.get(record.node)
@@ -203,53 +251,6 @@ class Runs:
                 await self.catalog.active.delete(marker, stored.revision)
             except RecordChanged:
                 log.debug("marker.changed", marker=marker)
-
-    async def discard_uploads(self, record: AnyRun, *, keep_attempt: int = 0) -> None:
-        """Nothing is left of the run's uploads, those of `keep_attempt` aside."""
-        for stored in await self.catalog.uploads_of(record.project, record.service, record.id):
-            if stored.value.attempt != keep_attempt:
-                await self.discard_upload(stored)
-
-    async def discard_upload(self, stored: Stored[UploadRecord]) -> None:
-        """Neither parts nor object nor record are left.  Safe to repeat; an upload that changed meanwhile is left alone."""
-        upload = stored.value
-        if upload.upload_id and upload.closed is None:
-            await self.store.abort_upload(upload.object_key, upload.upload_id)
-        if not upload.upload_id:
-            # Its coordinator was cut off between asking the store for an id and writing it down.
-            async for found in self.store.open_uploads(upload.object_key):
-                await self.store.abort_upload(found.object_key, found.upload_id)
-        try:
-            # Taken by its revision before the object goes: what somebody closed meanwhile is not ours to remove.
-            revision = await self.catalog.uploads.update(stored.key, upload, stored.revision)
-        except RecordChanged:
-            log.debug("upload.changed", upload=stored.key)
-            return
-        # Whether completion had gone through when it was cut off is not known, so the object goes in any case.
-        await self.store.remove([upload.object_key])
-        await self.forget_upload(Stored(stored.key, upload, revision))
-
-    async def forget_upload(self, stored: Stored[UploadRecord]) -> None:
-        try:
-            await self.catalog.uploads.delete(stored.key, stored.revision)
-        except RecordChanged:
-            log.debug("upload.changed", upload=stored.key)
-
-    async def _forget_uploads(self, record: BackupRecord) -> None:
-        for stored in await self.catalog.uploads_of(record.project, record.service, record.id):
-            await self.forget_upload(stored)
-
-    async def find_upload(self, record: BackupRecord, index: int) -> Stored[UploadRecord] | None:
-        """The upload of the record's attempt, read from the stream's leader."""
-        name = key(record.project, record.service, record.id, str(record.attempt), str(index))
-        return await self.catalog.uploads.get(name)
-
-    async def need_upload(self, record: BackupRecord, index: int) -> Stored[UploadRecord]:
-        """Raises: NotFound `artifact.not_found` when the artifact was never opened in this attempt."""
-        stored = await self.find_upload(record, index)
-        if stored is None:
-            raise NotFound("artifact.not_found", f"artifact {index} of run {record.id} is not open", field="index")
-        return stored
 
     async def node_record(self, node: str) -> NodeRecord:
         return (await self.catalog.need_node(node)).value

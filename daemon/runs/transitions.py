@@ -50,6 +50,20 @@ def claim(record: Run, *, node: str, instance: str, now: datetime, max_attempts:
     return msgspec.structs.replace(record, attempt=record.attempt + 1, instance=instance, started_at=now)
 
 
+def move(record: BackupRecord, node: str, reason: str) -> BackupRecord:
+    """The record after another node was asked to take the run over, as a new attempt."""
+    return msgspec.structs.replace(
+        record,
+        state=RunState.REQUESTED,
+        node=node,
+        placement=reason,
+        attempt=record.attempt + 1,
+        instance="",
+        started_at=None,
+        tried_nodes=[*record.tried_nodes, record.node],
+    )
+
+
 def complete_backup(record: BackupRecord, report: BackupFinished, *, manifest_key: str, manifest_bytes: int) -> BackupRecord:
     """The record of a backup all of whose bytes are in the bucket."""
     return msgspec.structs.replace(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.errors import InvalidInput
-from contracts.ids import check_run_id, check_slug, new_run_id, parse_service_ref, run_id_time
+from contracts.ids import SLUG_PATTERN, check_run_id, check_slug, due_run_id, new_run_id, parse_service_ref, run_id_time
 from contracts.object_keys import artifact_key, backup_prefix
 from contracts.subjects import event_subject, is_reply_inbox, node_of, report_subject
 
@@ -35,6 +35,44 @@ def test_a_run_id_gives_its_second_back(moment: datetime) -> None:
 @given(moments, st.timedeltas(min_value=timedelta(seconds=1), max_value=timedelta(days=1000)))
 def test_run_ids_sort_by_time(moment: datetime, later: timedelta) -> None:
     assert new_run_id(moment) < new_run_id(moment + later)
+
+
+slugs = st.from_regex(SLUG_PATTERN)
+
+
+@given(slugs, slugs, moments)
+def test_a_due_time_always_leads_to_the_same_run_whose_id_reads_as_that_moment(
+    project: str, service: str, due_at: datetime
+) -> None:
+    run_id = due_run_id(project, service, due_at)
+    assert check_run_id(run_id, "id") == run_id
+    assert run_id_time(run_id) == due_at.replace(microsecond=0)
+    assert due_run_id(project, service, due_at.astimezone(timezone(timedelta(hours=-7)))) == run_id
+
+
+@pytest.mark.parametrize(
+    ("project", "service", "expected"),
+    [
+        ("acme", "orders", "20261122T000512Z-o5yx"),
+        ("acme", "users", "20261122T000512Z-s3qb"),
+        ("acme-orders", "x", "20261122T000512Z-4j3s"),
+        ("acme", "orders-x", "20261122T000512Z-sw7w"),
+    ],
+)
+def test_coordinators_of_every_version_agree_on_the_run_of_a_due_time(project: str, service: str, expected: str) -> None:
+    assert due_run_id(project, service, datetime(2026, 11, 22, 0, 5, 12, tzinfo=UTC)) == expected
+
+
+def test_the_runs_of_one_services_due_times_have_different_ids_and_sort_by_time() -> None:
+    first = datetime(2026, 11, 22, tzinfo=UTC)
+    run_ids = [due_run_id("acme", "orders", first + timedelta(seconds=number)) for number in range(1000)]
+    assert run_ids == sorted(set(run_ids))
+    assert len({run_id.partition("-")[2] for run_id in run_ids}) > 990
+
+
+def test_services_that_are_due_at_the_same_moment_have_different_runs() -> None:
+    due_at = datetime(2026, 11, 22, tzinfo=UTC)
+    assert len({due_run_id("acme", f"service-{number}", due_at) for number in range(100)}) == 100
 
 
 @pytest.mark.parametrize("good", ["a", "acme", "a-b", "0", "a" * 40, "db1-primary"])

@@ -17,6 +17,7 @@ from nats.errors import NoRespondersError
 from contracts import control
 from contracts.errors import Conflict
 from contracts.events import Event, event_decoder
+from contracts.policy.schedule import Off
 from contracts.records import BackupRecord, RestoreRecord, RunState
 from contracts.services import PostgreSQLOptions
 from contracts.subjects import EVENTS_STREAM
@@ -142,7 +143,11 @@ class PlatformOperator(Operator):
         for node in nodes:
             await self.call(control.NODE_ADD, control.NodeRef(node=node))
         service = control.ServiceAdd(
-            project="acme", name="orders", options=options or PostgreSQLOptions(), nodes=list(nodes)
+            project="acme",
+            name="orders",
+            options=options or PostgreSQLOptions(),
+            nodes=list(nodes),
+            schedule=Off(),
         )
         await self.call(control.SERVICE_ADD, service)
         for node in nodes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import HealthCheck, settings
@@ -65,8 +65,8 @@ def any_run(draw: st.DrawFn, number: int) -> RunFacts:
 
 
 @st.composite
-def histories(draw: st.DrawFn) -> list[RunFacts]:
-    return [draw(any_run(number)) for number in range(draw(st.integers(0, 40)))]
+def histories(draw: st.DrawFn, most: int = 40) -> list[RunFacts]:
+    return [draw(any_run(number)) for number in range(draw(st.integers(0, most)))]
 
 
 _few = st.integers(0, 6)
@@ -84,3 +84,11 @@ def policies(*, freezing: bool = True) -> st.SearchStrategy[RetentionPolicy]:
         per=st.sampled_from(Per),
         suspicious_size_factor=st.sampled_from([0.0, 0.5, 1.0]) if freezing else st.just(0.0),
     )
+
+
+def repeat_until(seen_all: Callable[[], bool], collect: Callable[[], None]) -> None:
+    """For tests of what generated histories reach: chance may need several rounds for what is rare."""
+    for _ in range(10):
+        collect()
+        if seen_all():
+            return

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from contracts.policy.freezing import FreezeCause, find_freeze
+from contracts.policy.freeze import FreezeCause
+from contracts.policy.freezing import find_freeze
 from contracts.policy.retention import RunFacts
 from contracts.records import RunState
 from tests.contracts.policy.histories import moment, run

@@ -1,0 +1,111 @@
+"""The ledger: every due time of every service as a record of its own, and what became of it.
+
+An entry is created before anybody acts on its due time.  Its key is the service and the due time, so however many
+coordinators, restarts and steps of the clock there are, there is one entry, and it leads to one run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from contracts.ids import due_run_id
+from contracts.records import BackupRecord, DueRecord, DueState, RunState
+from daemon.catalog.buckets import RecordChanged, key
+from daemon.catalog.catalog import Catalog
+
+KEPT: Final = timedelta(days=90)
+"""How long an entry stays: the success rate looks back a month, and a coordinator that was away for longer than this does
+not record all that it missed."""
+_KEPT_S: Final = int(KEPT.total_seconds())
+_STATE_OF_RUN: Final = {
+    RunState.COMPLETED: DueState.COMPLETED,
+    RunState.DELETING: DueState.COMPLETED,
+    RunState.FAILED: DueState.FAILED,
+    RunState.CANCELLED: DueState.CANCELLED,
+    RunState.MISSED: DueState.MISSED,
+}
+
+
+class Ledger:
+    """Entries, written once and then only brought forward."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._bucket = catalog.ledger
+
+    async def note(
+        self,
+        project: str,
+        service: str,
+        due_at: datetime,
+        *,
+        now: datetime,
+        state: DueState = DueState.DUE,
+        reason: str = "",
+    ) -> DueRecord:
+        """The entry of this due time: written now, or as somebody else wrote it before."""
+        entry = DueRecord(
+            project=project,
+            service=service,
+            due_at=due_at,
+            run_id=due_run_id(project, service, due_at),
+            state=state,
+            noted_at=now,
+            reason=reason,
+        )
+        while True:
+            try:
+                await self._bucket.create(_key(entry), entry, ttl_s=_KEPT_S)
+            except RecordChanged:
+                known = await self._bucket.get(_key(entry))
+                if known is None:
+                    continue
+                return known.value
+            return entry
+
+    async def requested(self, entry: DueRecord, reason: str = "") -> None:
+        """Its run is in a node's queue; an entry that is further than that stays as it is."""
+        await self._advance(_key(entry), DueState.REQUESTED, reason, {DueState.DUE})
+
+    async def decide(self, entry: DueRecord, state: DueState, reason: str) -> bool:
+        """It leads to no run; False when it was decided otherwise before."""
+        return await self._advance(_key(entry), state, reason, {DueState.DUE})
+
+    async def settle(self, record: BackupRecord) -> None:
+        """Its run has ended.  Safe to repeat."""
+        if record.due_at is None or (state := _STATE_OF_RUN.get(record.state)) is None:
+            return
+        name = key(record.project, record.service, _stamp(record.due_at))
+        reason = record.error.message if record.error else ""
+        await self._advance(name, state, reason, {DueState.DUE, DueState.REQUESTED})
+
+    async def of_service(self, project: str, service: str) -> list[DueRecord]:
+        """Newest first."""
+        found = await self._bucket.select(key(project, service))
+        return [stored.value for stored in reversed(found)]
+
+    async def forget(self, project: str, service: str) -> None:
+        """Nothing is left of the service."""
+        for stored in await self._bucket.select(key(project, service)):
+            await self._bucket.delete(stored.key, stored.revision)
+
+    async def _advance(self, name: str, state: DueState, reason: str, come_from: Iterable[DueState]) -> bool:
+        def forward(entry: DueRecord) -> DueRecord:
+            if entry.state not in come_from:
+                return entry
+            return msgspec.structs.replace(entry, state=state, reason=reason)
+
+        after = await self._bucket.change(name, forward, ttl_s=_KEPT_S)
+        return after is not None and after.state is state
+
+
+def _key(entry: DueRecord) -> str:
+    return key(entry.project, entry.service, _stamp(entry.due_at))
+
+
+def _stamp(due_at: datetime) -> str:
+    """Sorts by time, in a token of a key."""
+    return due_at.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")

@@ -1,0 +1,131 @@
+"""What happens when the grace after a deletion is over: backups, records and (of a project) the key go for good.
+
+Everything is taken up again where it was cut off: the service's or project's own record goes last.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import structlog
+
+from contracts.errors import Conflict, NotFound, StrongroomError
+from contracts.object_keys import service_prefix
+from contracts.records import Deletion, ProjectRecord, RunKind, ServiceRecord
+from daemon.catalog.buckets import RecordBucket, RecordChanged, Stored, key
+from daemon.catalog.catalog import backup_marker
+from daemon.keys.custody import Custody
+from daemon.runs.deletions import Deletions
+from daemon.runs.runs import Runs
+
+log = structlog.get_logger()
+
+
+class Purger:
+    """Runs beside the reaper, under its lease."""
+
+    def __init__(self, runs: Runs, deletions: Deletions, custody: Custody) -> None:
+        self._runs = runs
+        self._catalog = runs.catalog
+        self._deletions = deletions
+        self._custody = custody
+
+    async def sweep(self, now: datetime) -> None:
+        """Purges whatever is due to go."""
+        for project in await self._catalog.projects.select():
+            if _is_due(project.value.deletion, now):
+                await self._guarded(project.key, self._purge_project(project))
+        for service in await self._catalog.services.select():
+            if _is_due(service.value.deletion, now):
+                await self._guarded(service.key, self._purge_service(service))
+
+    async def _guarded(self, what: str, work: Any) -> None:
+        try:
+            await work
+        except StrongroomError as exc:
+            log.warning("purge.postponed", what=what, code=exc.code, reason=exc.message)
+
+    async def _purge_project(self, stored: Stored[ProjectRecord]) -> None:
+        project = stored.key
+        begun = await _begin(self._catalog.projects, stored)
+        for service in await self._catalog.services.select(project):
+            await self._purge_service(service)
+        if await self._catalog.services.select(project):
+            return  # a run is still letting go of one of them
+        await self._custody.destroy_keys(project)
+        usage = await self._catalog.usage.get(project)
+        if usage is not None:
+            await self._catalog.usage.delete(project, usage.revision)
+        await self._catalog.projects.delete(project, begun.revision)
+        await self._runs.events.publish(
+            "project.purged",
+            key=f"{project}:{begun.value.created_at.isoformat()}",
+            at=self._runs.now(),
+            project=project,
+            actor=begun.value.deletion.actor or None if begun.value.deletion else None,
+        )
+
+    async def _purge_service(self, stored: Stored[ServiceRecord]) -> None:
+        service = stored.value
+        begun = await _begin(self._catalog.services, stored) if service.deletion is not None else stored
+        if not await self._purge_runs(service):
+            return
+        name = key(service.project, service.name)
+        await self._runs.store.clear(service_prefix(service.project, service.name))
+        await self._runs.ledger.forget(service.project, service.name)
+        state = await self._catalog.states.get(name)
+        if state is not None:
+            await self._catalog.states.delete(name, state.revision)
+        await self._catalog.services.delete(name, begun.revision)
+        await self._runs.events.publish(
+            "service.purged",
+            key=f"{service.project}/{service.name}:{service.created_at.isoformat()}",
+            at=self._runs.now(),
+            project=service.project,
+            service=service.name,
+        )
+
+    async def _purge_runs(self, service: ServiceRecord) -> bool:
+        """Whether nothing is left of the service's runs; what still runs is told to stop."""
+        done = True
+        for backup in await self._catalog.backups.select(key(service.project, service.name)):
+            record = backup.value
+            if record.state.is_active:
+                await self._runs.cancel(RunKind.BACKUP, backup, actor="")
+            try:
+                await self._deletions.delete(
+                    record.project, record.service, record.id, reason="its grace is over", even_protected=True
+                )
+            except NotFound:
+                continue
+            except Conflict as exc:
+                log.info("purge.waits", backup_id=record.id, code=exc.code, reason=exc.message)
+                done = False
+        for restore in await self._catalog.restores.select(key(service.project, service.name)):
+            if restore.value.state.is_active:
+                done = False
+                continue
+            await self._catalog.restores.delete(restore.key, restore.revision)
+        return done and await self._catalog.active.get(backup_marker(service.project, service.name)) is None
+
+
+async def _begin(bucket: RecordBucket[Any], stored: Stored[Any]) -> Stored[Any]:
+    """From here on there is no way back: an undelete that comes now is refused, one that came before wins.
+
+    Raises: RecordChanged.
+    """
+    deletion = stored.value.deletion
+    if deletion.purging:
+        return stored
+    record = msgspec.structs.replace(stored.value, deletion=msgspec.structs.replace(deletion, purging=True))
+    try:
+        return Stored(stored.key, record, await bucket.update(stored.key, record, stored.revision))
+    except RecordChanged:
+        log.info("purge.changed", what=stored.key)
+        raise
+
+
+def _is_due(deletion: Deletion | None, now: datetime) -> bool:
+    return deletion is not None and deletion.purge_at <= now

@@ -1,0 +1,150 @@
+"""Retention at work: the rule of `contracts.policy.retention` held against the catalogue, and what it says done.
+
+It runs while the backup that has just ended still has the service's place, so no other run of the service begins meanwhile,
+and what is cut off is done again by whoever settles that backup.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+import structlog
+
+from contracts.errors import Conflict, NotFound
+from contracts.policy.freeze import Freeze
+from contracts.policy.making_room import plan_room
+from contracts.policy.retention import RetentionPlan, RetentionPolicy, Verdict, facts_of, plan
+from contracts.records import BackupRecord, ProjectRecord, RunState, ServiceRecord, ServiceState
+from daemon.catalog.buckets import RecordChanged, Stored, key
+from daemon.runs.deletions import Deletions
+from daemon.runs.runs import Runs
+
+log = structlog.get_logger()
+
+ACTOR: Final = "retention"
+_FAILURES_KEPT: Final = 200
+"""Records of runs without success that a service keeps, the newest; older ones only fill lists.  The ledger still counts
+them."""
+_UNSUCCESSFUL: Final = frozenset({RunState.FAILED, RunState.CANCELLED, RunState.MISSED})
+
+
+class Retention:
+    """Plans, and applies plans.  Applying twice, or in two coordinators at once, deletes nothing more."""
+
+    def __init__(self, runs: Runs, deletions: Deletions) -> None:
+        self._runs = runs
+        self._catalog = runs.catalog
+        self._deletions = deletions
+        self._making_room: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def plan(
+        self, owner: ProjectRecord, service: ServiceRecord, policy: RetentionPolicy | None = None
+    ) -> RetentionPlan:
+        """What the policy, by default the service's own, says of the backups that there are."""
+        return self._plan(await self._backups(service), owner, policy or service.retention)
+
+    async def after(self, record: BackupRecord) -> None:
+        """What follows from a backup that has ended: retention after a good one, and in any case its freeze stated."""
+        current = await self._current(record.project, record.service)
+        if current is None:
+            return
+        owner, service = current
+        backups = await self._backups(service)
+        planned = self._plan(backups, owner, service.retention)
+        await self._state_freeze(service, planned.freeze)
+        if record.state is RunState.COMPLETED:
+            await self._delete(service, planned.expired)
+        await self._forget_failures(backups)
+
+    async def apply(self, owner: ProjectRecord, service: ServiceRecord) -> RetentionPlan:
+        """The service's policy applied as it is now; the plan that was followed."""
+        planned = await self.plan(owner, service)
+        await self._state_freeze(service, planned.freeze)
+        await self._delete(service, planned.expired)
+        return planned
+
+    async def make_room(self, project: str, service: str, short_bytes: int) -> bool:
+        """Deletes what no policy of the project insists on until so many bytes are free; False, and nothing is deleted, when
+        that much cannot be freed."""
+        async with self._making_room[project]:
+            owner = (await self._catalog.need_project(project)).value
+            services = {stored.value.name: stored.value for stored in await self._catalog.services.select(project)}
+            plans = {name: await self.plan(owner, each) for name, each in services.items() if each.deletion is None}
+            room = plan_room(plans, short_bytes, service)
+            for name, verdict in room:
+                reason = f"room for a backup of {service} in the project's quota, and no policy insists on it"
+                await self._delete_one(services[name], verdict, reason)
+            return bool(room)
+
+    def _plan(self, backups: Sequence[Stored[BackupRecord]], owner: ProjectRecord, policy: RetentionPolicy) -> RetentionPlan:
+        return plan([facts_of(stored.value) for stored in backups], within_quota(policy, owner), self._runs.now())
+
+    async def _current(self, project: str, service: str) -> tuple[ProjectRecord, ServiceRecord] | None:
+        """None for what is deleted or gone: its backups stay as they are until they go all at once."""
+        owner = await self._catalog.projects.get(project)
+        stored = await self._catalog.services.get(key(project, service))
+        if owner is None or stored is None or owner.value.deletion is not None or stored.value.deletion is not None:
+            return None
+        return owner.value, stored.value
+
+    async def _backups(self, service: ServiceRecord) -> list[Stored[BackupRecord]]:
+        return await self._catalog.backups.select(key(service.project, service.name))
+
+    async def _delete(self, service: ServiceRecord, expired: Sequence[Verdict]) -> None:
+        """Oldest first.  Stops where the policy is changed meanwhile: whoever changed it applies the new one."""
+        for verdict in expired:
+            current = await self._current(service.project, service.name)
+            if current is None or current[1].retention != service.retention:
+                log.info("retention.policy_changed", project=service.project, service=service.name)
+                return
+            await self._delete_one(service, verdict, verdict.reason)
+
+    async def _delete_one(self, service: ServiceRecord, verdict: Verdict, reason: str) -> None:
+        try:
+            await self._deletions.delete(service.project, service.name, verdict.run.id, reason=reason, actor=ACTOR)
+        except (Conflict, NotFound) as exc:
+            # Read by a restore, protected a moment ago, or gone already: the next plan sees it as it is then.
+            log.info("retention.skipped", backup_id=verdict.run.id, code=exc.code, reason=exc.message)
+
+    async def _state_freeze(self, service: ServiceRecord, freeze: Freeze | None) -> None:
+        """An event when retention begins to hold still, for another reason, or no longer."""
+        name = key(service.project, service.name)
+        stored = await self._catalog.states.get(name)
+        before = stored.value.freeze if stored is not None else None
+        if freeze == before:
+            return
+        run = freeze or before
+        assert run is not None
+        await self._runs.events.publish(
+            "retention.frozen" if freeze else "retention.resumed",
+            key=f"{service.project}/{service.name}/{run.run_id}:{run.cause}",
+            at=self._runs.now(),
+            project=service.project,
+            service=service.name,
+            backup_id=run.run_id,
+            reason=freeze.reason if freeze else "the newest backups look healthy again",
+        )
+
+        def stated(state: ServiceState) -> ServiceState:
+            return msgspec.structs.replace(state, freeze=freeze)
+
+        await self._catalog.states.change(name, stated, absent=ServiceState())
+
+    async def _forget_failures(self, backups: Sequence[Stored[BackupRecord]]) -> None:
+        unsuccessful = [stored for stored in backups if stored.value.state in _UNSUCCESSFUL]
+        for stored in unsuccessful[:-_FAILURES_KEPT]:
+            try:
+                await self._catalog.backups.delete(stored.key, stored.revision)
+            except RecordChanged:
+                log.debug("record.changed", backup=stored.key)
+
+
+def within_quota(policy: RetentionPolicy, owner: ProjectRecord) -> RetentionPolicy:
+    """The policy with its total size limited by the project's quota, which no service can pass."""
+    if policy.total_size_bytes is not None and policy.total_size_bytes <= owner.quota_bytes:
+        return policy
+    return msgspec.structs.replace(policy, total_size_bytes=owner.quota_bytes)

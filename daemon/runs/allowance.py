@@ -1,0 +1,45 @@
+"""How much of the project's quota an artifact under way may have."""
+
+from __future__ import annotations
+
+from contracts.multipart import part_start
+from contracts.records import BackupRecord, UploadRecord
+from daemon.quotas import exceeded
+from daemon.runs.requesting import MakeRoom
+from daemon.runs.runs import Runs
+
+
+class Allowance:
+    """Tops a run's reservation up while it streams; where nothing is left, retention is asked for room once."""
+
+    def __init__(self, runs: Runs, make_room: MakeRoom) -> None:
+        self._runs = runs
+        self._make_room = make_room
+
+    async def for_parts(self, record: BackupRecord, upload: UploadRecord, numbers: range) -> int:
+        """Bytes that the artifact may have in all, up to the end of the last of these parts.
+
+        It may be less, even in the middle of a part.  Room is made only where the next byte would be refused, or where one
+        single part is asked for, which agents do that cannot go on with less.  Raises: Conflict `quota.exceeded` when not
+        even the first part may begin.
+        """
+        base = upload.base_part_bytes
+        begin, first_end = part_start(base, numbers[0]), part_start(base, numbers[0] + 1)
+        allowed = await self._runs.quotas.grant(record, str(upload.index), part_start(base, numbers[-1] + 1))
+        enough = first_end if len(numbers) == 1 else begin + 1
+        if allowed < enough and await self._make_room(record.project, record.service, first_end - allowed):
+            allowed = await self._runs.quotas.grant(record, str(upload.index), first_end)
+        if allowed <= begin:
+            await self._refuse(record, upload, first_end)
+        return allowed
+
+    async def for_whole(self, record: BackupRecord, upload: UploadRecord, size_bytes: int) -> None:
+        """Raises: Conflict `quota.exceeded` unless the artifact may have as many bytes as it has."""
+        allowed = await self._runs.quotas.grant(record, str(upload.index), size_bytes)
+        if allowed < size_bytes:
+            await self._refuse(record, upload, size_bytes)
+
+    async def _refuse(self, record: BackupRecord, upload: UploadRecord, wanted_bytes: int) -> None:
+        owner = await self._runs.catalog.need_project(record.project)
+        usage = await self._runs.quotas.usage(record.project)
+        raise exceeded(usage, owner.value.quota_bytes, f"{upload.name!r} would take {wanted_bytes} bytes or more")
