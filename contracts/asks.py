@@ -155,7 +155,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, tag_field="answer", tag="
     expires_at: datetime
     limit_bytes: int | None = None
     """Where the project's quota ends: the artifact may have no more stored bytes than this; None while there is room for
-    all parts granted so far."""
+    all parts of this grant."""
 
 
 class Closed(msgspec.Struct, frozen=True, kw_only=True, tag_field="answer", tag="closed"):

@@ -27,6 +27,10 @@ _LATE: Final = timedelta(minutes=1)
 """A run that begins so long after its due time is caught up, and says so."""
 
 
+_AT_ONCE: Final = 64
+"""Entries written side by side; each waits for the bus."""
+
+
 class Outcome(Enum):
     DECIDED = auto()
     """Nothing that was due is open any more."""
@@ -138,12 +142,12 @@ class DueRuns:
         """Writes down what nobody acted on before the next was due."""
         ref = key(service.project, service.name)
         noted_until = self._noted_until.get(ref)
-        missed = []
-        for due_at in passed:
-            if noted_until is not None and due_at <= noted_until:
-                continue
-            if await self._note_missed(service, due_at, now):
-                missed.append(due_at)
+        new = [due_at for due_at in passed if noted_until is None or due_at > noted_until]
+        missed: list[datetime] = []
+        for start in range(0, len(new), _AT_ONCE):
+            batch = new[start : start + _AT_ONCE]
+            noted = await asyncio.gather(*(self._note_missed(service, due_at, now) for due_at in batch))
+            missed += [due_at for due_at, is_missed in zip(batch, noted, strict=True) if is_missed]
         if not missed:
             return
         self._noted_until[ref] = passed[-1]

@@ -57,11 +57,13 @@ class Orphans:
     async def sweep_uploads(self, now: datetime) -> None:
         """Aborts uploads in the bucket that nobody has written down, once they are old enough to be nobody's."""
         known = {upload.value.upload_id for upload in await self._catalog.uploads.select()}
-        projects = {stored.key for stored in await self._catalog.projects.select()}
+        projects = {stored.key: stored.value for stored in await self._catalog.projects.select()}
         oldest = now - self._uploads_after
         async for upload in self._store.open_uploads(ROOT):
-            project = upload.object_key.removeprefix(ROOT).partition("/")[0]
-            if upload.upload_id not in known and upload.initiated_at < oldest and project in projects:
+            owner = projects.get(upload.object_key.removeprefix(ROOT).partition("/")[0])
+            if owner is None or upload.initiated_at <= owner.created_at or upload.initiated_at >= oldest:
+                continue
+            if upload.upload_id not in known:
                 log.warning("upload.orphaned", object_key=upload.object_key)
                 await self._store.abort_upload(upload.object_key, upload.upload_id)
         await self._drop_reservations()

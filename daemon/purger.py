@@ -6,21 +6,23 @@ Everything is taken up again where it was cut off: the service's or project's ow
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import structlog
 
-from contracts.errors import Conflict, NotFound, StrongroomError
+from contracts.errors import Conflict, ErrorInfo, NotFound, StrongroomError
 from contracts.object_keys import service_prefix
-from contracts.records import Deletion, ProjectRecord, RunKind, ServiceRecord
+from contracts.records import Deletion, ProjectRecord, RunKind, RunState, ServiceRecord
 from daemon.catalog.buckets import RecordBucket, RecordChanged, Stored, key
-from daemon.catalog.catalog import backup_marker
+from daemon.catalog.catalog import backup_marker, restore_marker
 from daemon.keys.custody import Custody
 from daemon.runs.deletions import Deletions
 from daemon.runs.runs import Runs
 
 log = structlog.get_logger()
+
+_CANCELLED: Final = ErrorInfo(code="run.cancelled", message="its service was deleted, and the grace is over")
 
 
 class Purger:
@@ -58,14 +60,15 @@ class Purger:
         usage = await self._catalog.usage.get(project)
         if usage is not None:
             await self._catalog.usage.delete(project, usage.revision)
-        await self._catalog.projects.delete(project, begun.revision)
+        # Before the last write: cut off in between, it is stated again instead of never.
         await self._runs.events.publish(
             "project.purged",
             key=f"{project}:{begun.value.created_at.isoformat()}",
             at=self._runs.now(),
             project=project,
-            actor=begun.value.deletion.actor or None if begun.value.deletion else None,
+            actor=_actor(begun.value.deletion),
         )
+        await self._catalog.projects.delete(project, begun.revision)
 
     async def _purge_service(self, stored: Stored[ServiceRecord]) -> None:
         service = stored.value
@@ -78,14 +81,15 @@ class Purger:
         state = await self._catalog.states.get(name)
         if state is not None:
             await self._catalog.states.delete(name, state.revision)
-        await self._catalog.services.delete(name, begun.revision)
         await self._runs.events.publish(
             "service.purged",
             key=f"{service.project}/{service.name}:{service.created_at.isoformat()}",
             at=self._runs.now(),
             project=service.project,
             service=service.name,
+            actor=_actor(service.deletion),
         )
+        await self._catalog.services.delete(name, begun.revision)
 
     async def _purge_runs(self, service: ServiceRecord) -> bool:
         """Whether nothing is left of the service's runs; what still runs is told to stop."""
@@ -93,7 +97,10 @@ class Purger:
         for backup in await self._catalog.backups.select(key(service.project, service.name)):
             record = backup.value
             if record.state.is_active:
-                await self._runs.cancel(RunKind.BACKUP, backup, actor="")
+                await self._runs.end(RunKind.BACKUP, backup, RunState.CANCELLED, _CANCELLED)
+            if await self._is_held(backup_marker(service.project, service.name), record.id):
+                done = False  # its agent has not let go of it yet: the reaper frees its place by its record
+                continue
             try:
                 await self._deletions.delete(
                     record.project, record.service, record.id, reason="its grace is over", even_protected=True
@@ -104,11 +111,18 @@ class Purger:
                 log.info("purge.waits", backup_id=record.id, code=exc.code, reason=exc.message)
                 done = False
         for restore in await self._catalog.restores.select(key(service.project, service.name)):
-            if restore.value.state.is_active:
+            target = restore.value.target
+            if restore.value.state.is_active or await self._is_held(
+                restore_marker(target.project, target.service), restore.value.id
+            ):
                 done = False
                 continue
             await self._catalog.restores.delete(restore.key, restore.revision)
         return done and await self._catalog.active.get(backup_marker(service.project, service.name)) is None
+
+    async def _is_held(self, marker: str, run_id: str) -> bool:
+        holder = await self._catalog.active.get(marker)
+        return holder is not None and holder.value.run_id == run_id
 
 
 async def _begin(bucket: RecordBucket[Any], stored: Stored[Any]) -> Stored[Any]:
@@ -125,6 +139,11 @@ async def _begin(bucket: RecordBucket[Any], stored: Stored[Any]) -> Stored[Any]:
     except RecordChanged:
         log.info("purge.changed", what=stored.key)
         raise
+
+
+def _actor(deletion: Deletion | None) -> str | None:
+    """Who deleted it; None where nobody said so, or its project was deleted."""
+    return (deletion.actor or None) if deletion is not None else None
 
 
 def _is_due(deletion: Deletion | None, now: datetime) -> bool:

@@ -7,12 +7,13 @@ others that wait, so that a thousand runs of one project cost some dozens of wri
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from contracts.errors import Conflict, StrongroomError
 from contracts.policy import quota
 from contracts.records import BackupRecord, UsageRecord
+from daemon.catalog.buckets import RecordChanged, key
 from daemon.catalog.catalog import Catalog
 
 MANIFEST: Final = "manifest"
@@ -20,6 +21,9 @@ MANIFEST: Final = "manifest"
 
 Change = Callable[[UsageRecord, int], UsageRecord]
 """From the record and the project's quota to the record as it should be."""
+
+Condition = Callable[[], Awaitable[bool]]
+"""Whether a change is still wanted, asked after the record was read that it is to be made in."""
 
 
 class Quotas:
@@ -72,19 +76,28 @@ class Quotas:
         """The run left nothing.  Safe to repeat."""
         await self._change(project, lambda usage, _: quota.drop(usage, f"{service}/{run_id}"))
 
-    async def release(self, record: BackupRecord) -> None:
-        """The backup's objects are gone.  Safe to repeat until `forget_release`."""
-        await self._change(record.project, lambda usage, _: quota.release(usage, run_key(record), record.size_bytes))
+    async def release(self, record: BackupRecord, revision: int) -> None:
+        """The backup's objects are gone.  Safe to repeat, and without effect once its record is not at this revision any
+        more: then somebody else carries the deletion on, or did so long ago and `forget_release` has followed."""
+        name = key(record.project, record.service, record.id)
+
+        async def still_ours() -> bool:
+            stored = await self._catalog.backups.get(name)
+            return stored is not None and stored.revision == revision
+
+        await self._change(
+            record.project, lambda usage, _: quota.release(usage, run_key(record), record.size_bytes), still_ours
+        )
 
     async def forget_release(self, project: str, service: str, run_id: str) -> None:
         await self._change(project, lambda usage, _: quota.forget_release(usage, f"{service}/{run_id}"))
 
-    async def _change(self, project: str, change: Change) -> tuple[UsageRecord, int]:
+    async def _change(self, project: str, change: Change, only_if: Condition | None = None) -> tuple[UsageRecord, int]:
         account = self._accounts.get(project)
         if account is None:
             account = self._accounts[project] = _Account(self._catalog, project)
         try:
-            return await account.change(change)
+            return await account.change(change, only_if)
         finally:
             if account.is_idle:
                 self._accounts.pop(project, None)
@@ -93,8 +106,9 @@ class Quotas:
 class _Waiting:
     """A change on its way, and what came of it."""
 
-    def __init__(self, change: Change) -> None:
+    def __init__(self, change: Change, only_if: Condition | None) -> None:
         self.change = change
+        self.only_if = only_if
         self.result: tuple[UsageRecord, int] | None = None
         self.failure: StrongroomError | None = None
 
@@ -116,9 +130,9 @@ class _Account:
     def is_idle(self) -> bool:
         return not self._waiting and not self._writing.locked()
 
-    async def change(self, change: Change) -> tuple[UsageRecord, int]:
+    async def change(self, change: Change, only_if: Condition | None) -> tuple[UsageRecord, int]:
         """The record after this change, and the quota it was held against."""
-        mine = _Waiting(change)
+        mine = _Waiting(change, only_if)
         self._waiting.append(mine)
         try:
             async with self._writing:
@@ -133,26 +147,38 @@ class _Account:
 
     async def _write(self, batch: list[_Waiting]) -> None:
         batch = [each for each in batch if not each.is_done]
-        results: list[UsageRecord] = []
-
-        def apply(usage: UsageRecord) -> UsageRecord:
-            results.clear()
-            for each in batch:
-                usage = each.change(usage, quota_bytes)
-                results.append(usage)
-            return usage
-
         try:
             # Changes of a project that is gone already only give back: no quota matters to them.
             owner = await self._catalog.projects.get(self._project)
             quota_bytes = owner.value.quota_bytes if owner is not None else 0
-            await self._catalog.usage.change(self._project, apply, absent=UsageRecord(project=self._project))
+            results = await self._apply(batch, quota_bytes)
         except StrongroomError as exc:
             for each in batch:
                 each.failure = exc
             return
         for each, usage in zip(batch, results, strict=True):
             each.result = (usage, quota_bytes)
+
+    async def _apply(self, batch: list[_Waiting], quota_bytes: int) -> list[UsageRecord]:
+        """The record as it is after each change, written once with all of them."""
+        while True:
+            stored = await self._catalog.usage.get(self._project)
+            before = usage = stored.value if stored is not None else UsageRecord(project=self._project)
+            results = []
+            for each in batch:
+                # After the record was read: what is written below is then written only if the condition still holds, as
+                # long as whatever ends it changes the record afterwards.
+                if each.only_if is None or await each.only_if():
+                    usage = each.change(usage, quota_bytes)
+                results.append(usage)
+            try:
+                if usage is not before and stored is not None:
+                    await self._catalog.usage.update(self._project, usage, stored.revision)
+                elif usage is not before:
+                    await self._catalog.usage.create(self._project, usage)
+            except RecordChanged:
+                continue
+            return results
 
 
 def exceeded(usage: UsageRecord, quota_bytes: int, what: str) -> Conflict:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Final
 
 import msgspec
@@ -67,18 +67,48 @@ class Retention:
         await self._delete(service, planned.expired)
         return planned
 
-    async def make_room(self, project: str, service: str, short_bytes: int) -> bool:
-        """Deletes what no policy of the project insists on until so many bytes are free; False, and nothing is deleted, when
-        that much cannot be freed."""
+    async def make_room(self, project: str, service: str, wanted_bytes: int) -> bool:
+        """Whether the project has so many bytes free now, after deleting what no policy of it insists on, if need be.
+
+        Nothing is deleted when that much cannot be freed.  Somebody else may be quicker to take what was freed.
+        """
+        # One after another: who waited may find room that the one before has made.
         async with self._making_room[project]:
-            owner = (await self._catalog.need_project(project)).value
-            services = {stored.value.name: stored.value for stored in await self._catalog.services.select(project)}
-            plans = {name: await self.plan(owner, each) for name, each in services.items() if each.deletion is None}
-            room = plan_room(plans, short_bytes, service)
-            for name, verdict in room:
-                reason = f"room for a backup of {service} in the project's quota, and no policy insists on it"
-                await self._delete_one(services[name], verdict, reason)
-            return bool(room)
+            passed_over: set[str] = set()
+            while (short_bytes := await self._runs.quotas.shortage(project, wanted_bytes)) > 0:
+                room = await self._plan_room(project, service, short_bytes, passed_over)
+                if not room:
+                    return False
+                for of, verdict, reason in room:
+                    if not await self._delete_one(of, verdict, reason):
+                        passed_over.add(verdict.run.id)
+            return True
+
+    async def _plan_room(
+        self, project: str, service: str, short_bytes: int, passed_over: Set[str]
+    ) -> list[tuple[ServiceRecord, Verdict, str]]:
+        """What to delete and why, in this order: first what expires anyway, the service's own before others'."""
+        owner = (await self._catalog.need_project(project)).value
+        services = {stored.value.name: stored.value for stored in await self._catalog.services.select(project)}
+        plans = {}
+        for name, each in services.items():
+            if each.deletion is None:
+                planned = await self.plan(owner, each)
+                verdicts = [verdict for verdict in planned.verdicts if verdict.run.id not in passed_over]
+                plans[name] = msgspec.structs.replace(planned, verdicts=verdicts)
+        # It is there only where a quota was lowered, or retention was cut off.
+        expired = [(services[name], verdict) for name, planned in plans.items() for verdict in planned.expired]
+        expired.sort(key=lambda each: (each[0].name != service, each[1].run.at))
+        chosen: list[tuple[ServiceRecord, Verdict, str]] = []
+        for of, verdict in expired:
+            if short_bytes > 0:
+                chosen.append((of, verdict, verdict.reason))
+                short_bytes -= verdict.run.size_bytes
+        if short_bytes <= 0:
+            return chosen
+        reason = f"room for a backup of {service} in the project's quota, and no policy insists on it"
+        room = plan_room(plans, short_bytes, service)
+        return [*chosen, *((services[name], verdict, reason) for name, verdict in room)] if room else []
 
     def _plan(self, backups: Sequence[Stored[BackupRecord]], owner: ProjectRecord, policy: RetentionPolicy) -> RetentionPlan:
         return plan([facts_of(stored.value) for stored in backups], within_quota(policy, owner), self._runs.now())
@@ -103,12 +133,14 @@ class Retention:
                 return
             await self._delete_one(service, verdict, verdict.reason)
 
-    async def _delete_one(self, service: ServiceRecord, verdict: Verdict, reason: str) -> None:
+    async def _delete_one(self, service: ServiceRecord, verdict: Verdict, reason: str) -> bool:
         try:
             await self._deletions.delete(service.project, service.name, verdict.run.id, reason=reason, actor=ACTOR)
         except (Conflict, NotFound) as exc:
             # Read by a restore, protected a moment ago, or gone already: the next plan sees it as it is then.
             log.info("retention.skipped", backup_id=verdict.run.id, code=exc.code, reason=exc.message)
+            return False
+        return True
 
     async def _state_freeze(self, service: ServiceRecord, freeze: Freeze | None) -> None:
         """An event when retention begins to hold still, for another reason, or no longer."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -35,6 +35,7 @@ log = structlog.get_logger()
 _SUBJECTS: Final = ("strongroom.event.service.*.*.*", "strongroom.event.project.*.*.*")
 """What may change when a service is due; each is followed by a look at the record itself."""
 
+_LOOK_BACK: Final = timedelta(days=1)
 _ALL: Final = "-"
 """In an event's subject, where it is about no single service."""
 
@@ -66,12 +67,16 @@ class _Watched:
         """By the event loop's clock; a run that could not be placed is tried again then."""
 
     def followed_until(self, now: datetime) -> datetime:
-        """What is due later than this is not decided.  Never later than now: a clock that was ahead must not silence the
-        schedule until it is reached again, and what was decided under it stands in the ledger."""
-        after = self.service.due_after
-        if self.decided_until is not None and self.decided_until > after:
-            after = self.decided_until
-        return min(after, now)
+        """What is due later than this is to be looked at.
+
+        Where more than the present is followed already, the clock was ahead once: it must not silence the schedule until it
+        is reached again.  Then a day is looked back on, in which nothing happens twice, since it stands in the ledger.
+        """
+        since = self.service.due_after
+        until = max(since, self.decided_until) if self.decided_until is not None else since
+        if until <= now:
+            return until
+        return max(min(since, now), now - _LOOK_BACK)
 
 
 class Scheduler:
@@ -95,6 +100,8 @@ class Scheduler:
         self._waiting: set[str] = set()
         self._changed: set[str] = set()
         self._work: asyncio.Queue[str] = asyncio.Queue()  # holds each service once at most
+        self._seen = datetime.min.replace(tzinfo=UTC)
+        """What the clock said last."""
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -133,6 +140,9 @@ class Scheduler:
     def _tick(self, clock: float) -> None:
         """Puts whatever is due into the hands of the workers."""
         now = self._now()
+        if now < self._seen:
+            self._start_over(now)
+        self._seen = now
         while self._heap and self._heap[0][0] <= now:
             due, ref = heapq.heappop(self._heap)
             watched = self._watched.get(ref)
@@ -141,6 +151,14 @@ class Scheduler:
         for ref in [ref for ref in self._waiting if self._watched[ref].wait_until <= clock]:
             self._waiting.discard(ref)
             self._take(ref, self._watched[ref])
+
+    def _start_over(self, now: datetime) -> None:
+        """The clock was set back: what is next is nearer than was thought, or stands in the ledger already."""
+        log.info("clock.set_back", seconds=round((self._seen - now).total_seconds(), 3))
+        self._heap.clear()
+        for ref, watched in self._watched.items():
+            if not watched.in_hand and ref not in self._waiting:
+                self._await_next(ref, watched, now)
 
     def _take(self, ref: str, watched: _Watched) -> None:
         watched.in_hand = True
@@ -169,7 +187,8 @@ class Scheduler:
                 self._waiting.add(ref)
                 continue
             watched.decided_until = now
-            self._await_next(ref, watched, now)
+            # Asked anew: the clock may have been set back while this was done.
+            self._await_next(ref, watched, self._now())
 
     def _await_next(self, ref: str, watched: _Watched, now: datetime) -> None:
         watched.due = next_due(watched.service.effective_schedule, watched.followed_until(now))

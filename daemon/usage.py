@@ -9,7 +9,7 @@ from contracts.control import ServiceUsage, Usage, UsageCheck, UsageDifference
 from contracts.object_keys import ROOT, backup_prefix, project_prefix
 from contracts.records import BackupRecord, RunState
 from daemon.catalog.catalog import Catalog
-from daemon.quotas import Quotas
+from daemon.quotas import Quotas, run_key
 from daemon.store.s3 import ObjectStore
 
 
@@ -47,11 +47,12 @@ class UsageReport:
                 ServiceUsage(service=name, backups=len(records), size_bytes=sum(record.size_bytes for record in records))
                 for name, records in sorted(by_service.items())
             ],
-            check=await self._check(project, usage.stored_bytes) if check else None,
+            check=await self._check(project) if check else None,
         )
 
-    async def _check(self, project: str, stored_bytes: int) -> UsageCheck:
+    async def _check(self, project: str) -> UsageCheck:
         """Every object under the project's prefix, held against the record of the backup that it is part of."""
+        account = await self._quotas.usage(project)
         before = await self._backups(project)
         found: defaultdict[str, _Found] = defaultdict(lambda: _Found(0, 0))
         async for item in self._store.objects(project_prefix(project)):
@@ -59,19 +60,23 @@ class UsageReport:
             known = found[f"{ROOT}{prefix}/"]
             found[f"{ROOT}{prefix}/"] = _Found(known.objects + 1, known.size_bytes + item.size_bytes)
         after = await self._backups(project)
-        # What began, ended or went while the objects were counted is neither proof nor doubt.
+        is_still = (await self._quotas.usage(project)).stored_bytes == account.stored_bytes
+        # What began, ended or went while the objects were counted is neither proof nor doubt.  What a run holds is put to
+        # account, or cleared away, a moment after its record says that it has ended.
         moving = {
             prefix
             for prefix in before.keys() | after.keys()
-            if before.get(prefix) != after.get(prefix) or not _is_settled(after[prefix])
+            if before.get(prefix) != after.get(prefix)
+            or not _is_settled(after[prefix])
+            or run_key(after[prefix]) in account.reserved
         }
         differences = []
         counted = sum(record.size_bytes for record in after.values() if record.state is RunState.COMPLETED)
-        if not moving and counted != stored_bytes:
+        if is_still and not moving and counted != account.stored_bytes:
             problem = "the project's account is not the sum of its backups"
             differences.append(
                 UsageDifference(
-                    prefix=project_prefix(project), recorded_bytes=stored_bytes, found_bytes=counted, problem=problem
+                    prefix=project_prefix(project), recorded_bytes=account.stored_bytes, found_bytes=counted, problem=problem
                 )
             )
         for prefix in sorted(found.keys() | after.keys()):
@@ -81,9 +86,10 @@ class UsageReport:
             expected = record.size_bytes if record is not None and record.state is RunState.COMPLETED else 0
             if found[prefix].size_bytes != expected:
                 differences.append(_difference(prefix, record, expected, found[prefix]))
+        doubtful = moving | {difference.prefix for difference in differences}
         return UsageCheck(
             objects=sum(each.objects for each in found.values()),
-            found_bytes=sum(each.size_bytes for prefix, each in found.items() if prefix not in moving),
+            found_bytes=sum(each.size_bytes for prefix, each in found.items() if prefix not in doubtful),
             under_way_bytes=sum(each.size_bytes for prefix, each in found.items() if prefix in moving),
             differences=differences,
         )

@@ -14,7 +14,7 @@ from agents.datapath.limits import RetryLimits
 from agents.datapath.retrying import Retries
 from contracts.asks import AbortArtifact, CloseArtifact, DownloadGrant, Grant, MoreParts, OpenArtifact, OpenDownload
 from contracts.errors import StrongroomError, error
-from contracts.multipart import MAX_PARTS
+from contracts.multipart import MAX_PARTS, part_start
 from contracts.records import ArtifactRecord
 from contracts.wire import utc_now
 
@@ -67,7 +67,7 @@ class _Signed(msgspec.Struct, frozen=True):
 
 
 class PartUrls:
-    """Signed URLs of one upload's parts."""
+    """Signed URLs of one upload's parts, and how far the project's quota lets the upload go."""
 
     def __init__(
         self, grants: GrantClient, first: Grant, *, run_id: str, attempt: int, index: int, limits: RetryLimits
@@ -79,28 +79,38 @@ class PartUrls:
         self._asking = asyncio.Lock()
         self._wanted = asyncio.Event()
         self._in_hand = self._highest = 0
+        self._base_part_bytes = first.base_part_bytes
+        self._allowed_bytes = 0
         self._take(first)
 
-    async def get(self, number: int) -> str:
-        """A URL for this part that has not expired as far as this host's clock can tell."""
+    async def get(self, number: int, end_bytes: int) -> str:
+        """A URL for this part that has not expired as far as this host's clock can tell.
+
+        `end_bytes` is the artifact's stored size up to and including the part.  Raises: Conflict `quota.exceeded` when
+        that is more than the coordinator allows, even when it is asked once more, for it may have made room meanwhile.
+        """
         self._in_hand = max(self._in_hand, number)
-        if not self._is_fresh(number):
+        if not (self._is_fresh(number) and self._has_room(end_bytes)):
             async with self._asking:
                 if not self._is_fresh(number):
                     await self._ask(number)
+                if not self._has_room(end_bytes):
+                    await self._ask(number, count=1)
+                if not self._has_room(end_bytes):
+                    raise self._no_room(number, end_bytes)
         if self._signed_ahead() < _AHEAD:
             self._wanted.set()
         return self._url(number)
 
-    async def renew(self, number: int, stale: str) -> str:
-        """A URL for this part other than `stale`, which the store refused."""
-        async with self._asking:
-            if self._signed[number].url == stale:
-                await self._ask(number)
-        return self._url(number)
+    async def renew(self, number: int, end_bytes: int, stale: str) -> str:
+        """A URL for this part other than `stale`, which the store refused; otherwise as `get`."""
+        signed = self._signed.get(number)
+        if signed is not None and signed.url == stale:
+            self.forget(number)
+        return await self.get(number, end_bytes)
 
     def forget(self, number: int) -> None:
-        """The part is stored."""
+        """The part is stored, or the store refused its URL."""
         self._signed.pop(number, None)
 
     async def keep_ahead(self) -> None:
@@ -109,7 +119,8 @@ class PartUrls:
             await self._wanted.wait()
             self._wanted.clear()
             first = max(self._highest, self._in_hand) + 1
-            if first > MAX_PARTS or self._signed_ahead() >= _AHEAD:
+            if first > MAX_PARTS or self._signed_ahead() >= _AHEAD or not self._has_room(self._end_of(self._highest)):
+                # Where the quota ends within the last part that was signed, whoever needs more asks for room.
                 continue
             try:
                 async with self._asking:
@@ -125,19 +136,33 @@ class PartUrls:
         signed = self._signed.get(number)
         return signed is not None and asyncio.get_running_loop().time() < signed.fresh_until
 
+    def _has_room(self, end_bytes: int) -> bool:
+        return end_bytes <= self._allowed_bytes
+
+    def _end_of(self, number: int) -> int:
+        """Where this part ends if it is full."""
+        return part_start(self._base_part_bytes, number + 1)
+
+    def _no_room(self, number: int, end_bytes: int) -> StrongroomError:
+        return error(
+            "quota.exceeded",
+            f"the project's quota leaves {self._allowed_bytes} bytes for this artifact, which has {end_bytes} with part "
+            f"{number}: delete backups, keep fewer, or raise the quota",
+        )
+
     def _url(self, number: int) -> str:
         signed = self._signed.get(number)
         if signed is None:
             raise error("upload.failed", f"the coordinator did not sign part {number}, which it was asked for")
         return signed.url
 
-    async def _ask(self, first: int) -> None:
+    async def _ask(self, first: int, *, count: int = _BATCH) -> None:
         question = MoreParts(
             run_id=self._run_id,
             attempt=self._attempt,
             index=self._index,
             first=first,
-            count=min(_BATCH, MAX_PARTS - first + 1),
+            count=min(count, MAX_PARTS - first + 1),
         )
         self._take(await ask_patiently(lambda: self._grants.more(question), self._limits))
 
@@ -145,6 +170,13 @@ class PartUrls:
         life_s = (grant.expires_at - _MARGIN - utc_now()).total_seconds()
         # A clock that is wrong must not make every fresh URL look stale: what was just signed is used, the store decides.
         fresh_until = asyncio.get_running_loop().time() + max(life_s, _MARGIN.total_seconds())
+        last = 0
         for part in grant.parts:
             self._signed[part.number] = _Signed(part.url, fresh_until)
-            self._highest = max(self._highest, part.number)
+            last = max(last, part.number)
+        self._highest = max(self._highest, last)
+        if grant.limit_bytes is not None:
+            self._allowed_bytes = grant.limit_bytes
+        else:
+            # There is room for these parts; of later ones, whose limit is known from other grants, that says nothing.
+            self._allowed_bytes = max(self._allowed_bytes, self._end_of(last))

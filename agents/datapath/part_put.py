@@ -73,11 +73,12 @@ class PartSender:
     async def send(self, part: SealedPart) -> PartReceipt:
         """The store's receipt, whose ETag is that of the bytes we have.
 
-        Raises: RunFailed `upload.denied`, `upload.failed`; Unavailable `store.unavailable`, `store.full`; Corrupt
-        `upload.mismatch`; whatever the coordinator says when it is asked for a fresh signature.
+        Raises: Conflict `quota.exceeded`, before anything of the part is sent; RunFailed `upload.denied`, `upload.failed`;
+        Unavailable `store.unavailable`, `store.full`; Corrupt `upload.mismatch`; whatever the coordinator says when it is
+        asked for a fresh signature.
         """
         retries = Retries(self._limits.retry)
-        url = await self._urls.get(part.number)
+        url = await self._urls.get(part.number, part.end_bytes)
         renewed = answered = False
         while True:
             # Every second try asks before it sends.  A store that refuses at once closes the connection while we still
@@ -93,7 +94,7 @@ class PartSender:
                 if outcome.next is Next.REFUSED or (outcome.next is Next.RENEW and renewed):
                     raise error("upload.denied", f"the store refused part {part.number}: {outcome.words}")
                 if outcome.next is Next.RENEW:
-                    url = await self._urls.renew(part.number, url)
+                    url = await self._urls.renew(part.number, part.end_bytes, url)
                     renewed = True
                     continue
             pause_s = retries.next_pause_s(outcome.retry_after_s if isinstance(outcome, StoreAnswer) else 0.0)
@@ -104,7 +105,7 @@ class PartSender:
                 "part.retried", part=part.number, reason=outcome.words, tries=retries.made, pause_s=round(pause_s, 1)
             )
             await asyncio.sleep(pause_s)
-            url = await self._urls.get(part.number)
+            url = await self._urls.get(part.number, part.end_bytes)
             renewed = False
 
     async def _put(self, part: SealedPart, url: str, *, ask_first: bool) -> PartReceipt | StoreAnswer | _NoAnswer:

@@ -26,11 +26,12 @@ from contracts.age import Encryptor, Recipient
 class SealedPart:
     """A part that is ready to be sent.  Whoever receives it releases it."""
 
-    __slots__ = ("md5", "number", "place", "size_bytes")
+    __slots__ = ("end_bytes", "md5", "number", "place", "size_bytes")
 
-    def __init__(self, number: int, size_bytes: int, md5: bytes, place: Place) -> None:
+    def __init__(self, number: int, size_bytes: int, end_bytes: int, md5: bytes, place: Place) -> None:
         self.number = number
         self.size_bytes = size_bytes
+        self.end_bytes = end_bytes  # of the artifact, up to and including this part
         self.md5 = md5
         self.place = place
 
@@ -143,6 +144,6 @@ class PartSealer:
         assert self._place is not None
         assert self._room is not None
         self._place.end()
-        part = SealedPart(self._room.number, self._filled, self._md5.digest(), self._place)
+        part = SealedPart(self._room.number, self._filled, self._stored_bytes, self._md5.digest(), self._place)
         self._room = self._place = None
         self._deliver(part)

@@ -66,7 +66,7 @@ async def upload_artifact(
 
     When it returns or raises, nothing reads `source.fd` any more and nothing of it is left in memory or spool.
     Raises: RunFailed `dump.*` (also from `source.finish`), `upload.*`, `spool.full`; Unavailable `store.*`,
-    `bus.unavailable`; Corrupt `upload.mismatch`; whatever the coordinator refuses with.
+    `bus.unavailable`; Corrupt `upload.mismatch`; Conflict `quota.exceeded`; whatever the coordinator refuses with.
     """
     opening = OpenArtifact(
         run_id=run_id,

@@ -30,6 +30,7 @@ def draw_backups(console: Console, records: Sequence[BackupRecord]) -> None:
             Column("DATA", rank=3, align="right"),
             Column("STORED", rank=2, align="right"),
             Column("NODE", rank=5),
+            Column("TAGS", rank=4, fold=True),
             Column("NOTES", rank=3, fold=True),
         ],
         [
@@ -41,6 +42,7 @@ def draw_backups(console: Console, records: Sequence[BackupRecord]) -> None:
                 size(record.plain_bytes) if record.plain_bytes else "",
                 size(record.size_bytes) if record.size_bytes else "",
                 record.node,
+                Text(visible(" ".join(record.tags)), style="quiet"),
                 _notes(record),
             )
             for record in records
@@ -74,10 +76,12 @@ def draw_backup(console: Console, detail: BackupDetail) -> None:
         console,
         [
             ("kind", record.kind),
+            ("due", when(record.due_at)),
             ("requested", moment(record.requested_at, now)),
             ("by", " ".join(part for part in (str(record.trigger), visible(record.actor)) if part)),
             ("node", f"{record.node} ({record.placement})" if record.placement else record.node),
             ("attempt", str(record.attempt) if record.attempt > 1 else ""),
+            ("tried before", ", ".join(record.tried_nodes)),
             ("started", when(record.started_at)),
             ("finished", when(record.finished_at)),
             ("took", elapsed(record)),
@@ -143,12 +147,7 @@ def _holds(record: BackupRecord) -> str:
 
 
 def _notes(record: BackupRecord) -> Text:
-    """The most telling thing about it: an error, then warnings, then tags."""
+    """The most telling thing about it: an error, or that there are warnings."""
     if record.error is not None:
         return Text(record.error.code, style=STATE_STYLES[record.state])
-    notes = Text()
-    if record.warnings:
-        notes.append(count(len(record.warnings), "warning"), style="odd")
-    if record.tags:
-        notes.append((" " if notes else "") + " ".join(record.tags), style="quiet")
-    return notes
+    return Text(count(len(record.warnings), "warning") if record.warnings else "", style="odd")

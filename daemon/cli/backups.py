@@ -1,9 +1,10 @@
-"""`strongroom backup`: made, followed, looked at, cancelled, deleted."""
+"""`strongroom backup`: made, followed, looked at, cancelled, tagged, deleted."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 from rich.console import Console
 
@@ -11,6 +12,7 @@ from contracts import control
 from contracts.errors import Conflict, Corrupt, NotFound, Unavailable
 from contracts.ids import parse_service_ref
 from contracts.records import BackupRecord, RunKind, RunState
+from daemon.cli import backup_tags
 from daemon.cli.arguments import BackupArgument, LimitOption, NoWaitOption, ScopeArgument, ServiceArgument, YesOption
 from daemon.cli.backup_views import draw_backup, draw_backups, draw_outcome
 from daemon.cli.command import Call, command
@@ -33,6 +35,7 @@ DELETE_S = 600.0
 
 def add_to(app: typer.Typer) -> None:
     app.add_typer(backups, name="backup", rich_help_panel="Back up and restore")
+    backup_tags.add_to(backups)
 
 
 @command(
@@ -148,24 +151,24 @@ async def cancel(call: Call, backup: BackupArgument) -> None:
     examples=[
         ("strongroom backup delete acme/orders/20261122T000512Z-k7xq", "asks first"),
         ("strongroom backup delete acme/orders/20261122T000512Z-k7xq --yes --reason 'wrong server'", "in a script"),
+        ("strongroom backup delete acme/orders/20261122T000512Z-k7xq --force", "even if it is protected"),
     ],
 )
 async def delete(
     call: Call,
     backup: BackupArgument,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="For the audit log.", show_default=False)] = "",
+    force: Annotated[bool, typer.Option("--force", help="Even if it bears a protected tag.", show_default=False)] = False,
     yes: YesOption = False,
 ) -> None:
     """Delete a backup with all its objects, for good."""
     ref = parse_run_ref(backup, "backup")
     async with call.connect() as client:
-        ref, question = await _what_goes(client, ref)
+        ref, question = await _what_goes(client, ref, force=force)
         confirm(question, yes=yes, doing=f"deleting {ref}")
-        request = control.BackupDelete(project=ref.project, service=ref.service, id=ref.id, actor=call.actor)
+        request = control.BackupDelete(project=ref.project, service=ref.service, id=ref.id, force=force, actor=call.actor)
         if reason:
-            request = control.BackupDelete(
-                project=ref.project, service=ref.service, id=ref.id, actor=call.actor, reason=reason
-            )
+            request = msgspec.structs.replace(request, reason=reason)
         answer = await client.ask(control.BACKUP_DELETE, request, timeout_s=DELETE_S)
     call.terminal.result(answer, lambda console: console.print(f"Deleted {ref}"))
 
@@ -195,10 +198,11 @@ async def _active(client: ControlClient, ref: RunRef) -> RunRef:
     return ref._replace(id=view.active)
 
 
-async def _what_goes(client: ControlClient, ref: RunRef) -> tuple[RunRef, str]:
+async def _what_goes(client: ControlClient, ref: RunRef, *, force: bool) -> tuple[RunRef, str]:
     """The very backup that will be deleted, and the question whether it should.
 
     A backup whose manifest is damaged or cannot be read must still be deletable, by its id.
+    Raises: Conflict `backup.protected` for one that bears a protected tag, without `force`.
     """
     try:
         record = await backup_record(client, ref)
@@ -212,4 +216,10 @@ async def _what_goes(client: ControlClient, ref: RunRef) -> tuple[RunRef, str]:
     facts = f"{record.state}, of {when(record.requested_at)}"
     if record.state is RunState.COMPLETED:
         facts += f", {size(record.size_bytes)} stored"
+    if protection := await backup_tags.protection_of(client, record):
+        if not force:
+            raise Conflict(
+                "backup.protected", f"backup {ref} bears the protected tag {protection!r}: --force deletes it all the same"
+            )
+        facts += f", protected by its tag {protection!r}"
     return ref, f"Delete {ref} ({facts}) for good?"

@@ -16,7 +16,7 @@ from contracts.events import EVENT_TYPES, Event
 from contracts.wire import encode, utc_now
 from daemon.cli.arguments import ScopeArgument
 from daemon.cli.command import Call, command
-from daemon.cli.figures import duration, size, stamp
+from daemon.cli.figures import duration, size, stamp, when
 from daemon.cli.plain_text import visible
 from daemon.cli.references import parse_scope
 from daemon.cli.terminal import write
@@ -25,11 +25,18 @@ _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _AGE: Final = re.compile(r"([0-9]{1,6})([smhdw])")
 _STYLES: Final = {
     "completed": "good",
+    "resumed": "good",
+    "undeleted": "good",
     "failed": "bad",
+    "missed": "bad",
     "refused": "bad",
     "silent": "bad",
     "cancelled": "odd",
+    "deleted": "odd",
+    "frozen": "odd",
+    "purged": "odd",
     "retried": "odd",
+    "skipped": "odd",
 }
 
 
@@ -136,13 +143,27 @@ def _facts(event: Event) -> list[str]:
         f"on {event.node}" if event.node and event.project else "",
         f"of backup {event.backup_id}" if event.restore_id else "",
         f"attempt {event.attempt}" if event.attempt and event.attempt > 1 else "",
-        f"{size(event.plain_bytes)} in {size(event.size_bytes)}" if event.plain_bytes and event.size_bytes else "",
+        _amount(event),
         f"took {duration(event.elapsed_s)}" if event.elapsed_s is not None else "",
         f"{len(event.warnings)} warnings" if event.warnings else "",
         event.reason or "",
         f"by {event.actor}" if event.actor else "",
     ]
-    facts += [
-        f"{name} {value if not isinstance(value, list) else ' '.join(value)}" for name, value in (event.facts or {}).items()
-    ]
+    facts += [f"{name.replace('_', ' ')} {_value(v)}" for name, v in (event.facts or {}).items() if v not in ([], "", None)]
     return [fact for fact in facts if fact]
+
+
+def _value(value: object) -> str:
+    """Times as all others are told."""
+    if isinstance(value, list):
+        return " ".join(value)
+    try:
+        return when(datetime.fromisoformat(value)) if isinstance(value, str) else str(value)
+    except ValueError:
+        return str(value)
+
+
+def _amount(event: Event) -> str:
+    if not event.size_bytes:
+        return ""
+    return f"{size(event.plain_bytes)} in {size(event.size_bytes)}" if event.plain_bytes else size(event.size_bytes)

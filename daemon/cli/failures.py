@@ -79,8 +79,9 @@ def report_usage(terminal: Terminal, error: Any) -> int:
     context = getattr(error, "ctx", None)
     message = error.format_message()
     if terminal.as_json:
-        parameter = getattr(getattr(error, "param", None), "name", None)
-        tell_json(ErrorInfo(code="input.invalid", message=message, field=parameter))
+        # Without the mark that keeps a parameter apart from Python's own word for it.
+        parameter = (getattr(getattr(error, "param", None), "name", None) or "").rstrip("_")
+        tell_json(ErrorInfo(code="input.invalid", message=message, field=parameter or None))
         return InvalidInput.exit_status
     if message.startswith("Usage: "):
         # A group without a command: the library's error is the help page itself.

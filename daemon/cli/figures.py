@@ -54,12 +54,13 @@ def stamp(moment: datetime | None) -> str:
 def ago(moment: datetime, now: datetime) -> str:
     """Such as `3 h ago`: the largest unit alone; `just now` below five seconds and for clocks that disagree."""
     seconds = (now - moment).total_seconds()
-    if seconds < 5:
-        return "just now"
-    for unit_s, name in ((_DAY_S, "d"), (_HOUR_S, "h"), (_MINUTE_S, "min")):
-        if seconds >= unit_s:
-            return f"{int(seconds // unit_s)} {name} ago"
-    return f"{int(seconds)} s ago"
+    return "just now" if seconds < 5 else f"{_largest(seconds)} ago"
+
+
+def ahead(moment: datetime, now: datetime) -> str:
+    """Such as `in 6 h`, as `ago`; `now` below one second, and for what is past."""
+    seconds = (moment - now).total_seconds()
+    return "now" if seconds < 1 else f"in {_largest(seconds)}"
 
 
 def ratio(plain: int, stored: int) -> str:
@@ -70,6 +71,21 @@ def ratio(plain: int, stored: int) -> str:
 def count(number: int, one: str, many: str = "") -> str:
     """Such as `1 node` and `3 nodes`."""
     return f"{number} {one if number == 1 else many or f'{one}s'}"
+
+
+def percent(part: int, whole: int) -> str:
+    """Such as `97 %`; `100 %` is all of it and `0 %` nothing, and what is only close is `>99 %` and `<1 %`."""
+    rounded = round(100 * part / whole) if whole else 0
+    if 0 < part < whole and rounded in (0, 100):
+        return ">99 %" if rounded else "<1 %"
+    return f"{rounded} %"
+
+
+def _largest(seconds: float) -> str:
+    for unit_s, name in ((_DAY_S, "d"), (_HOUR_S, "h"), (_MINUTE_S, "min")):
+        if seconds >= unit_s:
+            return f"{int(seconds // unit_s)} {name}"
+    return f"{int(seconds)} s"
 
 
 def _three_digits(value: float) -> str:

@@ -2,41 +2,30 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import msgspec
 import typer
 from rich.console import Console
-from rich.text import Text
 
+from contracts import control
 from contracts.errors import InvalidInput
-from contracts.policy.documents import parse_moment, read_history, read_policy
-from contracts.policy.retention import BackupClass, Decision, RetentionPlan, RetentionPolicy, Verdict, plan
+from contracts.ids import parse_service_ref
+from contracts.policy.documents import parse_moment, read_history
+from contracts.policy.retention import BackupClass, RetentionPlan, Verdict, plan
 from contracts.policy.schedule_text import parse_schedule
-from contracts.policy.simulation import Circumstances, Simulation, simulate
+from contracts.policy.simulation import Circumstances, simulate
 from contracts.wire import encode, utc_now
 from daemon.cli.command import Call, command
-from daemon.cli.figures import count, size, stamp
 from daemon.cli.help_pages import Index
-from daemon.cli.tables import Cell, Column, print_table
+from daemon.cli.policy_files import read_file, read_policy_file
+from daemon.cli.retention_views import draw_plan, draw_simulation, draw_view
+from daemon.cli.sizes import parse_size
 from daemon.cli.terminal import write
-
-_SIZE: Final = re.compile(r"([0-9]{1,19}(?:\.[0-9]{1,9})?) ?(?:([kmgt]?)(i?)b)?", re.IGNORECASE)
-_POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
-_STYLES: Final = {Decision.KEEP: "good", Decision.EXPIRE: "odd", Decision.UNTOUCHED: "quiet"}
-_LETTERS: Final = {
-    BackupClass.PROTECTED: "P",
-    BackupClass.MONTHLY: "M",
-    BackupClass.WEEKLY: "W",
-    BackupClass.DAILY: "D",
-    BackupClass.NONE: "n",
-}
 
 PolicyOption = Annotated[
     Path | None,
@@ -130,11 +119,11 @@ async def simulate_(
     # Imported late: a help page should not wait for the cron parser.
     from daemon.schedules import due_between
 
-    parsed, rules = parse_schedule(schedule), _policy(policy)
+    parsed, rules = parse_schedule(schedule), read_policy_file(policy)
     given = Circumstances(
         start=_moment(start, "start"),
         days=days,
-        size_bytes=_parse_size(backup_size),
+        size_bytes=parse_size(backup_size),
         growth_percent=growth,
         spread_percent=spread,
         failure_percent=failures,
@@ -146,15 +135,15 @@ async def simulate_(
     if call.terminal.as_json:
         _print_json(played.final, played.expired)
     else:
-        _draw_simulation(call.terminal.out, played)
+        draw_simulation(call.terminal.out, played)
 
 
 @command(
     retention,
     "plan",
-    operator=False,
     examples=[
-        ("strongroom retention plan --history backups.json", "what the default policy would delete now"),
+        ("strongroom retention plan acme/orders", "why each backup of a service is kept, or goes"),
+        ("strongroom retention plan --history backups.json", "what the default policy would delete, without a server"),
         (
             "strongroom retention plan --history backups.json --policy policy.toml --now 2026-11-22T00:30Z --json",
             "another policy at another time, for a program",
@@ -163,39 +152,64 @@ async def simulate_(
 )
 async def plan_(
     call: Call,
+    service: Annotated[
+        str, typer.Argument(metavar="SERVICE", help="PROJECT/SERVICE, or --history FILE.", show_default=False)
+    ] = "",
     history: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             "--history",
             metavar="FILE",
             help="JSON list of backups, each with id, at, size_bytes, tags and automatic; `-` for standard input.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     policy: PolicyOption = None,
-    now: Annotated[str, typer.Option("--now", metavar="TIME", help="Judge as at this time.", show_default=False)] = "",
+    now: Annotated[
+        str, typer.Option("--now", metavar="TIME", help="Judge a history as at this time.", show_default=False)
+    ] = "",
 ) -> None:
-    """Say of each backup in a file whether a policy keeps it, and why; needs no server.
+    """Say of each backup of a service, or in a file, whether the policy keeps it, and why.
 
-    A run with a "state" other than completed is never deleted, but one that was due and failed or was missed stops all
-    deletion."""
+    With --history no server is needed.  A run there with a "state" other than completed is never deleted, but one that was
+    due and failed or was missed stops all deletion."""
+    if history is None:
+        await _plan_service(call, service, policy, now)
+        return
+    if service:
+        raise InvalidInput("input.invalid", "either a service or --history is judged, not both", field="history")
     moment = _moment(now, "now") if now else utc_now()
-    rules = _policy(policy)
-    planned = plan(read_history(_read(history, "history"), str(history)), rules, moment)
+    rules = read_policy_file(policy)
+    planned = plan(read_history(read_file(history, "history"), str(history)), rules, moment)
     if call.terminal.as_json:
         _print_json(planned, planned.expired)
     else:
-        _draw_plan(call.terminal.out, planned)
+        draw_plan(call.terminal.out, planned)
 
 
-def _policy(path: Path | None) -> RetentionPolicy:
-    return read_policy(_read(path, "policy"), str(path)) if path else RetentionPolicy()
+async def _plan_service(call: Call, service: str, policy: Path | None, now: str) -> None:
+    if not service:
+        raise InvalidInput("input.invalid", "name a service, or a file with --history", field="service")
+    project, name = parse_service_ref(service)
+    if policy is not None:
+        raise InvalidInput(
+            "input.invalid",
+            "--policy judges a --history; `strongroom service set-retention SERVICE --policy FILE --dry-run` tries one on a "
+            "service",
+            field="policy",
+        )
+    if now:
+        raise InvalidInput("input.invalid", "--now judges a --history; a service is judged as it is now", field="now")
+    async with call.connect() as client:
+        view = await client.ask(control.RETENTION_PLAN, control.ServiceRef(project=project, service=name))
 
+    def draw(console: Console) -> None:
+        if view.verdicts:
+            draw_view(console, view)
+        else:
+            call.terminal.say("There are no backups yet.")
 
-def _read(path: Path, field: str) -> bytes:
-    try:
-        return sys.stdin.buffer.read() if path == Path("-") else path.read_bytes()
-    except OSError as exc:
-        raise InvalidInput("input.invalid", f"{path}: cannot be read: {exc.strerror}", field=field) from exc
+    call.terminal.result(view, draw)
 
 
 def _moment(text: str, field: str) -> datetime:
@@ -203,17 +217,6 @@ def _moment(text: str, field: str) -> datetime:
         return parse_moment(text)
     except ValueError as exc:
         raise InvalidInput("input.invalid", f"{field} {exc}", field=field) from None
-
-
-def _parse_size(text: str) -> int:
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        raise InvalidInput(
-            "input.invalid", f"size {text[:60]!r} is not a size such as 500MB, 20GiB or 1048576", field="size"
-        )
-    base = 1024 if match[3] else 1000
-    factor: int = base ** _POWERS[(match[2] or "").lower()]
-    return round(float(match[1]) * factor)
 
 
 def _print_json(planned: RetentionPlan, expired: Iterable[Verdict]) -> None:
@@ -230,78 +233,3 @@ def _print_json(planned: RetentionPlan, expired: Iterable[Verdict]) -> None:
 def _judged(verdict: Verdict) -> Judged:
     run = verdict.run
     return Judged(id=run.id, at=run.at, backup_class=verdict.backup_class, tags=run.tags, reason=verdict.reason)
-
-
-def _draw_plan(console: Console, planned: RetentionPlan) -> None:
-    _draw_verdicts(console, planned.verdicts)
-    _draw_sums(console, planned, planned.expired)
-
-
-def _draw_simulation(console: Console, played: Simulation) -> None:
-    columns = [Column(title, align="right") for title in ("MADE", "FAILED", "EXPIRED", "KEPT", "STORED")]
-    rows: list[list[Cell]] = [
-        [
-            f"{day.day:%Y-%m-%d %a}",
-            *(str(len(ids)) if ids else "" for ids in (day.made, day.failed, day.expired)),
-            str(day.kept_count),
-            size(day.kept_bytes),
-            f"frozen: {day.freeze.reason}" if day.freeze else "",
-        ]
-        for day in played.days
-    ]
-    print_table(console, [Column("DAY (UTC)"), *columns, Column("NOTE", rank=1, fold=True)], rows)
-    console.print()
-    _draw_calendar(console, played)
-    console.print()
-    _draw_verdicts(console, played.final.verdicts)
-    _draw_sums(console, played.final, played.expired)
-
-
-def _draw_calendar(console: Console, played: Simulation) -> None:
-    """One line a month, one letter a day: the highest class of what is left of it."""
-    order = list(_LETTERS)
-    left: dict[date, BackupClass] = {}
-    for verdict in played.final.kept:
-        day = verdict.run.at.astimezone(UTC).date()
-        left[day] = min(left.get(day, BackupClass.NONE), verdict.backup_class, key=order.index)
-    lines: dict[str, list[str]] = {}
-    for simulated in played.days:
-        nothing = "." if simulated.made else "x" if simulated.failed else "-"
-        letter = _LETTERS[left[simulated.day]] if simulated.day in left else nothing
-        month = lines.setdefault(f"{simulated.day:%Y-%m}", [" "] * (simulated.day.day - 1))
-        month.append(letter)
-    console.print(Text(f"KEPT OF    {''.join(str(day % 10) for day in range(1, 32))}", style="quiet"))
-    for name, letters in lines.items():
-        console.print(Text(f"{name}    {''.join(letters)}"))
-    legend = "P protected, M monthly, W weekly, D daily, n manual, . made and expired, x failed, - nothing due"
-    console.print(Text(legend, style="quiet"))
-
-
-def _draw_verdicts(console: Console, verdicts: Sequence[Verdict]) -> None:
-    rows: list[list[Cell]] = [
-        [
-            stamp(verdict.run.at),
-            verdict.run.id,
-            verdict.backup_class,
-            " ".join(verdict.run.tags),
-            size(verdict.run.size_bytes),
-            Text(verdict.decision, style=_STYLES[verdict.decision]),
-            verdict.reason,
-        ]
-        for verdict in verdicts
-    ]
-    columns = [Column("AT (UTC)"), Column("BACKUP", rank=3), Column("CLASS"), Column("TAGS", rank=4, fold=True)]
-    columns += [Column("SIZE", rank=2, align="right"), Column("VERDICT"), Column("REASON", rank=1, fold=True)]
-    print_table(console, columns, rows)
-
-
-def _draw_sums(console: Console, planned: RetentionPlan, expired: Sequence[Verdict]) -> None:
-    kept = planned.kept
-    console.print()
-    if planned.freeze:
-        console.print(Text.assemble(("Frozen", "bad"), f": nothing expires, because {planned.freeze.reason}."))
-    by_class = Counter(verdict.backup_class for verdict in kept)
-    parts = ", ".join(f"{by_class[each]} {each}" for each in BackupClass if by_class[each])
-    total = size(sum(verdict.run.size_bytes for verdict in kept))
-    line = f"{count(len(kept), 'backup')} kept, {total}{': ' if parts else ''}{parts}; {len(expired)} expired"
-    console.print(Text(f"{line}." if not planned.untouched else f"{line}; {len(planned.untouched)} not looked at."))

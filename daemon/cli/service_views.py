@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -13,10 +14,12 @@ from contracts.control import NodeView, ServiceView
 from contracts.records import BackupRecord
 from contracts.services import ServiceOptions
 from contracts.wire import utc_now
-from daemon.cli.figures import ago, size, stamp
+from daemon.cli.figures import ago, ahead, size, stamp
 from daemon.cli.plain_text import visible
+from daemon.cli.policy_views import policy_lines
+from daemon.cli.schedule_views import schedule_words
 from daemon.cli.tables import Column, print_facts, print_table
-from daemon.cli.words import elapsed, health, moment, run_name
+from daemon.cli.words import coming, deleted, elapsed, frozen, health, moment, run_name
 
 
 def draw_services(console: Console, views: Sequence[ServiceView]) -> None:
@@ -33,19 +36,23 @@ def draw_services(console: Console, views: Sequence[ServiceView]) -> None:
                 Text(stamp(last.requested_at)) if last else Text("never", style="bad"),
                 ago(last.requested_at, now) if last else "",
                 size(last.size_bytes) if last else "",
+                stamp(view.next_due),
                 Text(view.active, style="busy"),
+                _note(view, now),
             ]
         )
     print_table(
         console,
         [
             Column("SERVICE"),
-            Column("KIND", rank=5),
-            Column("NODES", rank=4),
-            Column("LAST BACKUP (UTC)", rank=1),
-            Column("AGE", rank=2),
-            Column("STORED", rank=6, align="right"),
-            Column("UNDER WAY", rank=3),
+            Column("KIND", rank=7),
+            Column("NODES", rank=5),
+            Column("LAST BACKUP (UTC)", rank=2),
+            Column("AGE", rank=3),
+            Column("STORED", rank=8, align="right"),
+            Column("NEXT DUE (UTC)", rank=6),
+            Column("UNDER WAY", rank=4),
+            Column("NOTE", rank=1),
         ],
         rows,
     )
@@ -64,6 +71,11 @@ def draw_service(console: Console, view: ServiceView, nodes: Sequence[NodeView])
             *_options(record.options),
             ("nodes", ", ".join(record.nodes)),
             ("added", moment(record.created_at, now)),
+            ("deletion", deleted(record.deletion, f"strongroom service undelete {name}", now)),
+            ("schedule", schedule_words(record.effective_schedule, is_default=record.schedule is None)),
+            ("next due", coming(view.next_due, now)),
+            ("retention", Text("\n".join(policy_lines(record.retention)))),
+            ("freeze", frozen(view.freeze)),
             ("under way", Text(f"{name}/{view.active}" if view.active else "", style="busy")),
             ("last backup", _last(view.last_completed)),
         ],
@@ -83,6 +95,14 @@ def draw_service(console: Console, view: ServiceView, nodes: Sequence[NodeView])
                 for node in seen
             ],
         )
+
+
+def _note(view: ServiceView, now: datetime) -> Text:
+    """What is not as usual."""
+    deletion = view.record.deletion
+    if deletion is not None:
+        return Text(f"deleted, gone {ahead(deletion.purge_at, now)}", style="odd")
+    return Text("retention frozen" if view.freeze else "", style="odd")
 
 
 def _last(backup: BackupRecord | None) -> Text:

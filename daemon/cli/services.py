@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -12,9 +12,16 @@ from rich.text import Text
 from contracts import control
 from contracts.errors import InvalidInput
 from contracts.ids import check_slug, parse_service_ref
-from daemon.cli.arguments import ServiceArgument
+from daemon.cli import service_retention, service_schedules
+from daemon.cli.arguments import ServiceArgument, YesOption
 from daemon.cli.command import Call, command
+from daemon.cli.confirming import confirm
+from daemon.cli.figures import count, size, when
 from daemon.cli.help_pages import Index
+from daemon.cli.policy_files import read_policy_file
+from daemon.cli.retention_options import NewPolicyOption
+from daemon.cli.schedule_options import DEFAULT, ScheduleOption, chosen_schedule
+from daemon.cli.schedule_views import schedule_words
 from daemon.cli.service_options import (
     ExcludeOption,
     GlobalsOption,
@@ -27,11 +34,16 @@ from daemon.cli.service_options import (
 )
 from daemon.cli.service_views import draw_service, draw_services
 
+if TYPE_CHECKING:
+    from daemon.cli.client import ControlClient
+
 services = typer.Typer(cls=Index, no_args_is_help=True, help="Databases that are backed up.")
 
 
 def add_to(app: typer.Typer) -> None:
     app.add_typer(services, name="service", rich_help_panel="Set up")
+    service_schedules.add_to(services)
+    service_retention.add_to(services)
 
 
 @command(
@@ -42,6 +54,10 @@ def add_to(app: typer.Typer) -> None:
         (
             "strongroom service add acme/orders --kind postgresql --node db1 --node db2 --exclude 'test_*'",
             "two nodes that reach it, and databases to leave out",
+        ),
+        (
+            "strongroom service add acme/orders --kind postgresql --node db1 --schedule 'daily 03:30' --policy policy.toml",
+            "when it is backed up, and what is kept",
         ),
     ],
 )
@@ -54,21 +70,31 @@ async def add(
     exclude: ExcludeOption = None,
     with_globals: GlobalsOption = None,
     lock_timeout: LockTimeoutOption = None,
+    schedule: ScheduleOption = DEFAULT,
+    policy: NewPolicyOption = None,
 ) -> None:
     """Add a service to a project."""
     project, name = parse_service_ref(service)
     if not node:
         raise InvalidInput("input.invalid", "a service needs at least one node: name it with --node", field="node")
     options = new_options(kind, include=include, exclude=exclude, with_globals=with_globals, lock_timeout_s=lock_timeout)
+    request = control.ServiceAdd(
+        project=project,
+        name=name,
+        options=options,
+        nodes=node,
+        schedule=chosen_schedule(schedule),
+        retention=read_policy_file(policy),
+    )
     async with call.connect() as client:
-        request = control.ServiceAdd(project=project, name=name, options=options, nodes=node)
         record = await client.ask(control.SERVICE_ADD, request)
     call.terminal.result(
         record, lambda console: console.print(Text.assemble("Added service ", (f"{project}/{name}", "name")))
     )
     call.terminal.say(
         f"On {' and '.join(record.nodes)}: `strongroom-agent service add {service} --kind {kind} …` tells the agent how to "
-        f"reach it; then `strongroom backup create {service}`."
+        f"reach it; then `strongroom backup create {service}`.\n"
+        f"By itself: {schedule_words(record.effective_schedule, is_default=record.schedule is None)}."
     )
 
 
@@ -134,9 +160,13 @@ async def list_(
     call.terminal.result(answer, draw)
 
 
-@command(services, "show", examples=[("strongroom service show acme/orders", "its options, nodes and last backup")])
+@command(
+    services,
+    "show",
+    examples=[("strongroom service show acme/orders", "its options, nodes, schedule, retention and last backup")],
+)
 async def show(call: Call, service: ServiceArgument) -> None:
-    """Show a service, what its nodes see of it, and its last backup."""
+    """Show a service: when it is backed up, what is kept, what its nodes see of it, and its last backup."""
     project, name = parse_service_ref(service)
     async with call.connect() as client:
         view = await client.ask(control.SERVICE_SHOW, control.ServiceRef(project=project, service=name))
@@ -144,10 +174,59 @@ async def show(call: Call, service: ServiceArgument) -> None:
     call.terminal.result(view, lambda console: draw_service(console, view, nodes))
 
 
-@command(services, "delete", examples=[("strongroom service delete acme/orders", "a service without backups")])
-async def delete(call: Call, service: ServiceArgument) -> None:
-    """Delete a service that has no backups."""
+@command(
+    services,
+    "delete",
+    examples=[
+        ("strongroom service delete acme/orders", "asks first; can be undone for a while"),
+        ("strongroom service delete acme/orders --yes", "in a script"),
+    ],
+)
+async def delete(call: Call, service: ServiceArgument, yes: YesOption = False) -> None:
+    """Delete a service; until the grace is over it can be had back.
+
+    It is not backed up any more.  Its backups can be restored and downloaded until the grace is over (seven days, or as
+    long as the coordinator's settings say); then they are gone for good."""
     project, name = parse_service_ref(service)
     async with call.connect() as client:
-        answer = await client.ask(control.SERVICE_DELETE, control.ServiceRef(project=project, service=name))
-    call.terminal.result(answer, lambda console: console.print(f"Deleted service {service}"))
+        if not yes:
+            facts = await _what_goes(client, project, name)
+            confirm(f"Delete service {service}?", yes=yes, doing=f"deleting service {service}", facts=facts)
+        request = control.ServiceDelete(project=project, service=name, actor=call.actor)
+        record = await client.ask(control.SERVICE_DELETE, request)
+    purge_at = when(record.deletion.purge_at if record.deletion else None)
+
+    def draw(console: Console) -> None:
+        console.print(Text.assemble("Deleted service ", (service, "name"), f"; gone for good {purge_at}"))
+
+    call.terminal.result(record, draw)
+    call.terminal.say(
+        f"Until then its backups can be restored and downloaded, and `strongroom service undelete {service}` brings it back."
+    )
+
+
+@command(services, "undelete", examples=[("strongroom service undelete acme/orders", "while its grace is not over")])
+async def undelete(call: Call, service: ServiceArgument) -> None:
+    """Have a deleted service back, with its schedule and its backups, while its grace is not over."""
+    project, name = parse_service_ref(service)
+    async with call.connect() as client:
+        request = control.ServiceDelete(project=project, service=name, actor=call.actor)
+        record = await client.ask(control.SERVICE_UNDELETE, request)
+    words = schedule_words(record.effective_schedule, is_default=record.schedule is None)
+    call.terminal.result(
+        record, lambda console: console.print(Text.assemble("Service ", (service, "name"), f" is back, {words}"))
+    )
+
+
+async def _what_goes(client: ControlClient, project: str, name: str) -> str:
+    """What there is of the service, and what becomes of it.  Raises: NotFound."""
+    await client.ask(control.SERVICE_SHOW, control.ServiceRef(project=project, service=name))
+    usage = await client.ask(control.PROJECT_USAGE, control.ProjectUsage(project=project))
+    backups = sum(each.backups for each in usage.services if each.service == name)
+    stored = sum(each.size_bytes for each in usage.services if each.service == name)
+    return (
+        f"Service {project}/{name} has {count(backups, 'backup')}, {size(stored)}.\n"
+        "Once deleted, it is not backed up any more. Its backups can be restored and downloaded until the grace is over\n"
+        "(seven days, or as long as the coordinator's settings say); then they are gone for good.\n"
+        f"Until then `strongroom service undelete {project}/{name}` brings it back."
+    )

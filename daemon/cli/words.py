@@ -8,8 +8,9 @@ from typing import Final
 from rich.text import Text
 
 from contracts.errors import ErrorInfo
-from contracts.records import AnyRun, EngineHealth, RunState
-from daemon.cli.figures import ago, duration, when
+from contracts.policy.freeze import Freeze
+from contracts.records import AnyRun, Deletion, DueState, EngineHealth, RunState
+from daemon.cli.figures import ago, ahead, duration, when
 from daemon.cli.plain_text import visible
 
 STATE_STYLES: Final[dict[RunState, str]] = {
@@ -21,6 +22,15 @@ STATE_STYLES: Final[dict[RunState, str]] = {
     RunState.MISSED: "bad",
     RunState.DELETING: "odd",
 }
+_DUE_STYLES: Final[dict[DueState, str]] = {
+    DueState.DUE: "busy",
+    DueState.REQUESTED: "busy",
+    DueState.COMPLETED: "good",
+    DueState.FAILED: "bad",
+    DueState.CANCELLED: "odd",
+    DueState.MISSED: "bad",
+    DueState.SKIPPED: "odd",
+}
 
 
 def state(of: RunState) -> Text:
@@ -28,9 +38,38 @@ def state(of: RunState) -> Text:
     return Text(str(of), style=STATE_STYLES.get(of, ""))
 
 
+def due_state(of: DueState) -> Text:
+    """What became of a due time, coloured by what it means."""
+    return Text(str(of), style=_DUE_STYLES.get(of, ""))
+
+
 def moment(at: datetime | None, now: datetime) -> Text:
     """`2026-11-22 00:05:12 UTC, 3 h ago`; empty for None."""
     return Text.assemble(when(at), (f", {ago(at, now)}", "quiet")) if at else Text()
+
+
+def coming(at: datetime | None, now: datetime) -> Text:
+    """`2026-11-22 00:05:12 UTC, in 6 h`; empty for None, and as `moment` for what is past."""
+    if at is None or at < now:
+        return moment(at, now)
+    return Text.assemble(when(at), (f", {ahead(at, now)}", "quiet"))
+
+
+def frozen(freeze: Freeze | None) -> Text:
+    """Why retention holds still; empty where it does not."""
+    return Text(f"frozen, nothing is deleted: {visible(freeze.reason)}", style="odd") if freeze else Text()
+
+
+def deleted(deletion: Deletion | None, undelete: str, now: datetime) -> Text:
+    """Since when, by whom, and how long there is a way back: the command `undelete`."""
+    if deletion is None:
+        return Text()
+    by = f" by {visible(deletion.actor)}" if deletion.actor else ""
+    text = Text.assemble((f"deleted {when(deletion.at)}{by}", "odd"), "\n")
+    if deletion.purging:
+        return text.append("its backups are being removed; there is no way back")
+    text.append(Text.assemble("gone for good ", coming(deletion.purge_at, now), "; until then "))
+    return text.append(f"`{undelete}` brings it back")
 
 
 def run_name(record: AnyRun) -> str:

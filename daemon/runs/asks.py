@@ -223,6 +223,8 @@ class Asks:
     async def _close(self, node: str, record: BackupRecord, stored: Stored[UploadRecord], ask: CloseArtifact) -> Closed:
         upload = stored.value
         if upload.closed is not None:
+            # Asked before, and perhaps cut off before it was counted.
+            await self._runs.quotas.close(record, str(upload.index), upload.closed.stored_bytes)
             return Closed(artifact=upload.closed)
         check_parts(upload, ask.parts, ask.stored_bytes)
         await self._allowance.for_whole(record, upload, ask.stored_bytes)
@@ -244,8 +246,6 @@ class Asks:
             raise Corrupt(
                 "upload.mismatch", f"{upload.name!r} has {size} bytes in the store, but {ask.stored_bytes} were sent"
             )
-        # Before the record: a close that is repeated after a crash finds nothing left to count.
-        await self._runs.quotas.close(record, str(upload.index), ask.stored_bytes)
         closed = msgspec.structs.replace(upload, closed=artifact)
         try:
             await self._catalog.uploads.update(stored.key, closed, stored.revision)
@@ -254,6 +254,8 @@ class Asks:
             if again is None or again.value.closed != artifact:
                 await self._clear_if_ended(upload)
                 raise
+        # After the record: counted any sooner, a close that is repeated would be granted all its bytes a second time.
+        await self._runs.quotas.close(record, str(upload.index), ask.stored_bytes)
         log.info("artifact.closed", node=node, run_id=upload.run_id, artifact=upload.name, stored_bytes=ask.stored_bytes)
         return Closed(artifact=artifact)
 

@@ -52,22 +52,24 @@ class Deletions:
         await self.finish_deletion(project, service, backup_id)
 
     async def finish_deletion(self, project: str, service: str, backup_id: str) -> None:
-        """Carries a deletion that has begun to its end.  Safe to repeat and to run twice at once."""
-        stored = await self._catalog.backups.get(key(project, service, backup_id))
-        if stored is not None and stored.value.state is RunState.DELETING:
+        """Carries a deletion that has begun to its end.  Safe to repeat and to run twice at once.
+
+        When it returns, the bytes are given back, whoever did that: who deletes to have room may go by it.
+        """
+        name = key(project, service, backup_id)
+        while (stored := await self._catalog.backups.get(name)) is not None and stored.value.state is RunState.DELETING:
             removed = await self._runs.store.clear(backup_prefix(project, service, backup_id))
             record = stored.value
             try:
                 # Taken by its revision: of two who finish the same deletion, one gives the bytes back.
                 revision = await self._catalog.backups.update(stored.key, record, stored.revision)
-                await self._runs.quotas.release(record)
+                await self._runs.quotas.release(record, revision)
                 await self._runs.events.run(
                     "deleted", record, at=self._runs.now(), reason=record.deletion_reason, facts={"objects": removed}
                 )
                 await self._catalog.backups.delete(stored.key, revision)
             except RecordChanged:
-                log.info("deletion.finished_elsewhere", backup_id=backup_id)
-                return
+                log.info("deletion.shared", backup_id=backup_id)  # somebody else finishes it too
         await self._runs.quotas.forget_release(project, service, backup_id)
         await self._runs.release(deletion_marker(project, service, backup_id), backup_id)
 

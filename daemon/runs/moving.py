@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from contracts.errors import ErrorInfo
+from contracts.errors import Conflict, ErrorInfo, NotFound
 from contracts.records import BackupRecord, RunKind, RunState
-from daemon.catalog.buckets import RecordChanged, Stored, key
+from daemon.catalog.buckets import RecordChanged, Stored
 from daemon.runs.nodes_alive import alive_nodes
 from daemon.runs.placement import Placement, place_due
 from daemon.runs.runs import Runs
@@ -52,9 +52,10 @@ class Mover:
             return True
 
     async def _find_place(self, record: BackupRecord) -> Placement | None:
-        service = await self._runs.catalog.services.get(key(record.project, record.service))
-        if service is None:
-            return None
+        try:
+            _, service = await self._runs.catalog.need_live_service(record.project, record.service)
+        except (NotFound, Conflict):
+            return None  # on its way out: what runs may end well, but nothing begins anew
         tried = {*record.tried_nodes, record.node}
         alive = await alive_nodes(self._runs, [node for node in service.value.nodes if node not in tried])
         return place_due(service.value, alive, record.id, without=tried)

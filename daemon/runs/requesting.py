@@ -31,8 +31,8 @@ from daemon.runs.placement import Placement, place_requested
 from daemon.runs.runs import Runs, active_run
 
 MakeRoom = Callable[[str, str, int], Awaitable[bool]]
-"""Deletes what the project's policies allow so that a service (project, name) can have so many bytes more; whether that was
-enough."""
+"""Deletes what the project's policies allow so that a service (project, name) can have so many bytes more; whether they were
+free at that moment."""
 
 
 class Taken(Conflict):
@@ -139,18 +139,17 @@ class Requests:
         """Raises: Conflict `quota.exceeded`, for a manual run after its place was freed."""
         state = await self._catalog.states.get(key(record.project, record.service))
         estimate = (state.value.last_size_bytes if state is not None else None) or 0
-        try:
+        while True:
             try:
                 await self._runs.quotas.reserve(record, estimate)
+                return
             except Conflict:
-                short = await self._runs.quotas.shortage(record.project, estimate)
-                if not await self._make_room(record.project, record.service, short):
-                    raise
-                await self._runs.quotas.reserve(record, estimate)
-        except Conflict:
-            if record.due_at is None:
-                await self._runs.release(backup_marker(record.project, record.service), record.id)
-            raise
+                # Room that was made may be taken by another run before this one comes to it: then once more.
+                if await self._make_room(record.project, record.service, estimate):
+                    continue
+                if record.due_at is None:
+                    await self._runs.release(backup_marker(record.project, record.service), record.id)
+                raise
 
     async def _end_at_once(self, record: BackupRecord, state: RunState, error: ErrorInfo) -> BackupRecord:
         """The run has its place, and nothing else: written down as it ended."""

@@ -58,18 +58,21 @@ class Tagging:
     async def protect(self, project: str, service: str, backup_id: str, *, protect: bool, actor: str) -> BackupRecord:
         """Gives the backup the first protected tag of its service's policy, or takes every protected one away.
 
-        Raises: as `change`, and InvalidInput when the policy has no protected tag.
+        A policy may protect the coordinator's own tags too, such as every `monthly` one: those stay.
+
+        Raises: as `change`, and InvalidInput when the policy has no protected tag that people give.
         """
         protected = (await self._catalog.need_service(project, service)).value.retention.protected_tags
-        if not protected:
+        ours = [tag for tag in protected if tag.lower() not in TIME_TAGS]
+        if not ours:
             raise InvalidInput(
                 "input.invalid",
-                f"the policy of {project}/{service} names no protected tag: `strongroom service set-retention --protect-tag "
-                "TAG` adds one",
+                f"the policy of {project}/{service} names no protected tag that people give: `strongroom service "
+                "set-retention --protect-tag TAG` adds one",
                 field="retention.protected_tags",
             )
         if protect:
             record = (await self._catalog.need_backup(project, service, backup_id)).value
-            add = [] if set(protected).intersection(record.tags) else protected[:1]
+            add = [] if set(protected).intersection(record.tags) else ours[:1]
             return await self.change(project, service, backup_id, add=add, remove=[], actor=actor)
-        return await self.change(project, service, backup_id, add=[], remove=protected, actor=actor)
+        return await self.change(project, service, backup_id, add=[], remove=ours, actor=actor)

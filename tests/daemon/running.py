@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,11 +15,12 @@ from contracts.control import Verb
 from contracts.errors import ErrorInfo, from_info
 from contracts.settings import NatsSettings
 from contracts.subjects import control_subject
-from contracts.wire import Decoder, encode
+from contracts.wire import Decoder, encode, utc_now
 from daemon.coordinator import run_coordinator
 from daemon.embedded.private_files import write_private
 from daemon.keys.master import MasterKey
 from daemon.reaper import ReaperSettings
+from daemon.scheduler import SchedulerSettings
 from daemon.settings import CoordinatorSettings
 from daemon.store.settings import StoreSettings
 from tests.servers.nats import NatsServer
@@ -27,7 +29,25 @@ from tests.servers.s3 import Bucket
 Q = TypeVar("Q")
 A = TypeVar("A")
 
-QUICK_REAPER = ReaperSettings(every_s=0.1, start_deadline_s=60, lost_after_s=60)
+QUICK_REAPER = ReaperSettings(every_s=0.1, start_deadline_s=60, lost_after_s=60, purge_every_s=0.1)
+QUICK_SCHEDULER = SchedulerSettings(tick_s=0.02, retry_s=0.1)
+
+
+class SetClock:
+    """A wall clock that stands until it is set, and says so to a coordinator: `running_coordinator(settings, now=clock)`."""
+
+    def __init__(self, start: datetime) -> None:
+        self.moment = start
+
+    def __call__(self) -> datetime:
+        return self.moment
+
+    def set(self, moment: datetime) -> None:
+        self.moment = moment
+
+    def advance(self, **by: float) -> None:
+        """By so many `days`, `hours`, `minutes` or `seconds`."""
+        self.moment += timedelta(**by)
 
 
 def coordinator_settings(
@@ -36,6 +56,7 @@ def coordinator_settings(
     bucket: Bucket,
     *,
     reaper: ReaperSettings = QUICK_REAPER,
+    scheduler: SchedulerSettings = QUICK_SCHEDULER,
     url_lifetime_s: int = 60,
 ) -> CoordinatorSettings:
     """Settings whose files lie in `directory`; calling it again gives the same master key."""
@@ -55,14 +76,17 @@ def coordinator_settings(
         ),
         master_key_file=str(master),
         reaper=reaper,
+        scheduler=scheduler,
     )
 
 
 @asynccontextmanager
-async def running_coordinator(settings: CoordinatorSettings) -> AsyncIterator[None]:
-    """Ready on entering; stopped in order on leaving."""
+async def running_coordinator(
+    settings: CoordinatorSettings, *, now: Callable[[], datetime] = utc_now
+) -> AsyncIterator[None]:
+    """Ready on entering; stopped in order on leaving.  `now` is its wall clock."""
     stop, ready = asyncio.Event(), asyncio.Event()
-    task = asyncio.create_task(run_coordinator(settings, stop, ready=ready.set), name="coordinator")
+    task = asyncio.create_task(run_coordinator(settings, stop, ready=ready.set, now=now), name="coordinator")
     waiting = asyncio.create_task(ready.wait())
     await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
     try:

@@ -26,7 +26,7 @@ from contracts.asks import (
     answer_decoder,
 )
 from contracts.errors import from_info
-from contracts.records import ArtifactRecord, BackupRecord, RunKind, RunRef
+from contracts.records import ArtifactRecord, BackupRecord, EngineHealth, RunKind, RunRef
 from contracts.reports import BackupFinished, Heartbeat, Report
 from contracts.requests import Request, request_decoder
 from contracts.subjects import REQUESTS_STREAM, ask_subject, heartbeat_subject, report_subject
@@ -43,13 +43,13 @@ class SpeakingAgent:
         self.instance = instance
         self.identity = Identity.generate()
 
-    async def beat(self, running: list[RunRef] | None = None) -> None:
+    async def beat(self, running: list[RunRef] | None = None, services: dict[str, EngineHealth] | None = None) -> None:
         heartbeat = Heartbeat(
             sent_at=utc_now(),
             started_at=utc_now(),
             agent_version="test",
             recipient=str(self.identity.recipient),
-            services={},
+            services=services or {},
             running=running or [],
         )
         await self.client.publish(heartbeat_subject(self.node), encode(heartbeat))

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from contracts.age import Identity, Recipient, make_header, parse_header, unwrap_file_key
 from contracts.asks import (
@@ -31,6 +31,24 @@ T = TypeVar("T")
 RUN_ID = "20261122T000512Z-k7xq"
 
 
+class PartsWithin(NamedTuple):
+    """Which parts a quota lets be granted, and the limit that a grant of them tells."""
+
+    numbers: range
+    told_bytes: int | None
+
+
+def parts_within(limit_bytes: int | None, base: int, first: int, count: int) -> PartsWithin:
+    """Those parts that begin below the limit.  For uploads of few parts.  Raises: Conflict `quota.exceeded` if none does."""
+    end = first + count
+    if limit_bytes is None:
+        return PartsWithin(range(first, end), None)
+    if (first - 1) * base >= limit_bytes:
+        raise error("quota.exceeded", f"no room for part {first}")
+    end = min(end, -(-limit_bytes // base) + 1)
+    return PartsWithin(range(first, end), limit_bytes if (end - 1) * base > limit_bytes else None)
+
+
 class FakeCoordinator:
     """Implements `GrantClient`.  `front` is where signed URLs lead, such as a faulty proxy; by default the store itself."""
 
@@ -42,6 +60,8 @@ class FakeCoordinator:
         self.node = Identity.generate()
         self.base_part_bytes = 8 * MIB
         self.first_batch = 4
+        self.limit_bytes: int | None = None
+        """Where the project's quota ends, for each artifact."""
         self.url_lifetime_s = 3600
         self.claimed_lifetime_s: float | None = None
         """What grants say of their life, where that is not the truth."""
@@ -120,6 +140,7 @@ class FakeCoordinator:
 
     async def _grant(self, index: int, first: int, count: int) -> Grant:
         _, key, upload_id = self._uploads[index]
+        within = parts_within(self.limit_bytes, self.base_part_bytes, first, count)
         parts = [
             SignedPart(
                 number=number,
@@ -129,9 +150,14 @@ class FakeCoordinator:
                     ExpiresIn=self.url_lifetime_s,
                 ),
             )
-            for number in range(first, first + count)
+            for number in within.numbers
         ]
-        return Grant(base_part_bytes=self.base_part_bytes, parts=parts, expires_at=self._expiry())
+        return Grant(
+            base_part_bytes=self.base_part_bytes,
+            parts=parts,
+            expires_at=self._expiry(),
+            limit_bytes=within.told_bytes,
+        )
 
     def _expiry(self) -> datetime:
         life_s = self.url_lifetime_s if self.claimed_lifetime_s is None else self.claimed_lifetime_s

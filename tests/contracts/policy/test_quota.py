@@ -83,7 +83,7 @@ def forget(run: str = RUN) -> Change:
         ([reserve(30), grant(80), abort()], 0, 30),
         ([reserve(30), grant(80), grant(50, attempt=2)], 0, 50),
         ([reserve(30), grant(80, attempt=2), grant(90, attempt=1)], 0, 80),
-        ([reserve(30), grant(80, attempt=2), close(80, attempt=1), abort(attempt=1)], 0, 80),
+        ([reserve(30), grant(80, attempt=2), close(10, attempt=1), abort(attempt=1)], 0, 80),
         ([reserve(30), grant(20), close(15), commit(15)], 15, 0),
         ([reserve(30), grant(20), drop()], 0, 0),
         ([reserve(30), drop(), commit(15)], 0, 0),
@@ -92,6 +92,8 @@ def forget(run: str = RUN) -> Change:
         ([reserve(30), commit(15), release(15), forget()], 0, 0),
         ([reserve(30), release(15), commit(15)], 0, 0),
         ([reserve(30), commit(15), reserve(20, OTHER), release(15)], 0, 20),
+        ([reserve(30, OTHER), commit(25, OTHER), reserve(30), release(15), commit(15)], 25, 0),
+        ([reserve(30, OTHER), commit(25, OTHER), reserve(30), release(15), release(15), forget()], 25, 0),
     ],
 )
 def test_what_is_stored_and_reserved_of_100_bytes(changes: list[Change], stored: int, reserved: int) -> None:

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import signal
 import socket
 import struct
@@ -32,6 +33,11 @@ class Ended:
     status: int
     out: str
     err: str
+
+    @property
+    def words(self) -> str:
+        """What was to be seen, without the marks of colours and cursors."""
+        return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", self.out)
 
     @property
     def document(self) -> Any:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.cli.figures import ago, count, duration, rate, ratio, size, stamp, when
+from daemon.cli.figures import ago, ahead, count, duration, percent, rate, ratio, size, stamp, when
 from daemon.cli.plain_text import visible
 
 NOW = datetime(2026, 11, 22, 0, 5, 12, tzinfo=UTC)
@@ -88,3 +88,17 @@ def test_text_from_elsewhere_cannot_move_the_cursor() -> None:
 @given(st.text())
 def test_what_is_visible_is_printable_on_one_line(text: str) -> None:
     assert visible(text).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(-60, "now"), (0.5, "now"), (59, "in 59 s"), (61, "in 1 min"), (7200, "in 2 h"), (864_000, "in 10 d")],
+)
+def test_what_comes_is_told_by_the_largest_unit(seconds: float, text: str) -> None:
+    assert ahead(NOW + timedelta(seconds=seconds), NOW) == text
+
+
+def test_a_percentage_says_all_or_none_only_where_it_is_so() -> None:
+    shown = [percent(part, 1000) for part in (0, 1, 500, 999, 1000, 1200)]
+    assert shown == ["0 %", "<1 %", "50 %", ">99 %", "100 %", "120 %"]
+    assert percent(0, 0) == "0 %"

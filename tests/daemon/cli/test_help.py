@@ -37,10 +37,12 @@ def test_all_commands_of_the_design_are_there() -> None:
     names = {" ".join(path) for path in ALL}
     assert names == {
         *("daemon", "up", "demo", "status", "events", "restore"),
-        *(f"project {verb}" for verb in ("create", "list", "show", "delete")),
+        *(f"project {verb}" for verb in ("create", "list", "show", "set-quota", "usage", "delete", "undelete")),
         *(f"node {verb}" for verb in ("add", "list", "remove")),
-        *(f"service {verb}" for verb in ("add", "list", "show", "change", "delete")),
+        *(f"service {verb}" for verb in ("add", "list", "show", "change", "delete", "undelete")),
+        *(f"service {verb}" for verb in ("set-schedule", "schedule", "set-retention")),
         *(f"backup {verb}" for verb in ("create", "follow", "list", "show", "cancel", "delete", "download")),
+        *(f"backup {verb}" for verb in ("tag", "protect")),
         *(f"restores {verb}" for verb in ("follow", "list", "show", "cancel")),
         *(f"retention {verb}" for verb in ("plan", "simulate")),
     }

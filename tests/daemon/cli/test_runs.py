@@ -208,7 +208,7 @@ def test_events_are_lines_for_people_and_documents_for_programs(strongroom: Stro
 def test_events_are_followed_as_they_happen(strongroom: Strongroom, project: str) -> None:
     with strongroom.started("events", project, "--follow", "--json") as following:
         eventually_blocking(lambda: "project.created" in following.out, 20)
-        strongroom("project", "delete", project).ok()
+        strongroom("project", "delete", project, "--yes").ok()
         eventually_blocking(lambda: "project.deleted" in following.out, 20)
         following.interrupt()
         ended = following.wait().failed(130)
