@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from typing import Final, TypeVar
 
@@ -44,6 +45,7 @@ _HEADER_ROOM: Final = 1024
 """Headers count towards the server's limit."""
 
 _ANSWER_S: Final = 20.0
+_TRY_S: Final = 5.0
 _CLOSE_S: Final = 110.0
 """A store may need minutes to join thousands of parts.  The server forgets where to send an answer after two; asking again
 finds the object complete."""
@@ -61,16 +63,29 @@ class Coordinator:
 
     async def ask(self, run: RunKind, project: str, service: str, ask: Ask, *, timeout_s: float = _ANSWER_S) -> Answer:
         """Raises: StrongroomError, the coordinator's own or Unavailable `bus.unavailable` when none answers."""
-        question = Question(run=run, project=project, service=service, ask=ask)
-        try:
-            message = await self._client.request(ask_subject(self._node), encode(question), timeout=timeout_s)
-        except (NatsTimeoutError, NoRespondersError, ConnectionClosedError) as exc:
-            reason = "no coordinator is running" if isinstance(exc, NoRespondersError) else "no coordinator answered"
-            raise Unavailable("bus.unavailable", f"{reason} within {timeout_s:.0f} s") from exc
-        answer = answer_decoder.decode(message.data)
+        question = encode(Question(run=run, project=project, service=service, ask=ask))
+        answer = answer_decoder.decode(await self._request(question, timeout_s))
         if isinstance(answer, Refused):
             raise from_info(answer.error)
         return answer
+
+    async def _request(self, question: bytes, timeout_s: float) -> bytes:
+        """The answer as it came.
+
+        Of several coordinators one may have died without a word, and until the server notices it is sent its share of the
+        questions.  Asked again, another is likely to get it; what takes the coordinator long is asked once.
+        """
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + timeout_s
+        try_s = _TRY_S if timeout_s == _ANSWER_S else timeout_s
+        while True:
+            try:
+                return (await self._client.request(ask_subject(self._node), question, timeout=try_s)).data
+            except NatsTimeoutError as exc:
+                if loop.time() >= give_up_at:
+                    raise Unavailable("bus.unavailable", f"no coordinator answered within {timeout_s:.0f} s") from exc
+            except (NoRespondersError, ConnectionClosedError) as exc:
+                raise Unavailable("bus.unavailable", "no coordinator is running") from exc
 
     async def report(self, report: Report) -> None:
         """Returns when the report is stored; it is stored once, however often it is sent."""

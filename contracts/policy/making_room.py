@@ -39,5 +39,5 @@ def _dispensable(service: str, plan: RetentionPlan) -> list[Freed]:
     return [
         (service, verdict)
         for verdict in reversed(plan.verdicts)
-        if (verdict.rule is Rule.WITHIN_LIMITS or verdict.decision is Decision.EXPIRE) and verdict.run is not newest and verdict.run.size_bytes > 0
+        if verdict.rule is Rule.WITHIN_LIMITS and verdict.run is not newest and verdict.run.size_bytes > 0
     ]

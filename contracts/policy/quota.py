@@ -7,9 +7,14 @@ pass the quota, unless the quota itself was lowered: then nothing more is given 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
 import msgspec
 
 from contracts.records import Reservation, UsageRecord
+
+_SHARE: Final = 8
 
 
 def free_bytes(usage: UsageRecord, quota_bytes: int) -> int:
@@ -41,6 +46,15 @@ def grant(usage: UsageRecord, run: str, attempt: int, artifact: str, wanted_byte
     if after == before and artifact in now.open:
         return usage if now is held else _with(usage, run, now)
     return _with(usage, run, msgspec.structs.replace(now, open={**now.open, artifact: max(0, after)}))
+
+
+def ahead_bytes(usage: UsageRecord, run: str, attempt: int, artifact: str, ends: Sequence[int], quota_bytes: int) -> int:
+    """Which of these ends, in order, the artifact may reach for although it needs the first only: beyond that no more than
+    the run is expected to take, or an eighth of what is free, so that runs which ask early leave room for each other."""
+    held = usage.reserved.get(run)
+    expected = max(0, held.estimate_bytes - held.taken_bytes) if held is not None else 0
+    fair = granted_bytes(usage, run, attempt, artifact) + max(expected, free_bytes(usage, quota_bytes) // _SHARE)
+    return max([ends[0], *(end for end in ends if end <= fair)])
 
 
 def granted_bytes(usage: UsageRecord, run: str, attempt: int, artifact: str) -> int:

@@ -105,13 +105,13 @@ class Operator:
     def __init__(self, client: Client) -> None:
         self.client = client
 
-    async def call(self, verb: Verb[Q, A], request: Q) -> A:
+    async def call(self, verb: Verb[Q, A], request: Q, *, timeout_s: float = 20) -> A:
         """Raises: StrongroomError as the coordinator answered it."""
         decoder: Decoder[A] = Decoder(verb.answer)
-        return decoder.decode(await self.call_raw(verb.name, encode(request)))
+        return decoder.decode(await self.call_raw(verb.name, encode(request), timeout_s=timeout_s))
 
-    async def call_raw(self, verb: str, data: bytes) -> bytes:
-        message = await self.client.request(control_subject(verb), data, timeout=20)
+    async def call_raw(self, verb: str, data: bytes, *, timeout_s: float = 20) -> bytes:
+        message = await self.client.request(control_subject(verb), data, timeout=timeout_s)
         headers: dict[str, Any] = message.headers or {}
         if "Nats-Service-Error-Code" in headers:
             raise from_info(Decoder[ErrorInfo](ErrorInfo).decode(message.data))

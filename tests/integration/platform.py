@@ -8,13 +8,15 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import tomli_w
 from nats.errors import NoRespondersError
+from nats.errors import TimeoutError as NatsTimeoutError
 
 from contracts import control
+from contracts.control import Verb
 from contracts.errors import Conflict
 from contracts.events import Event, event_decoder
 from contracts.policy.schedule import Off
@@ -29,6 +31,9 @@ from tests.servers.postgres import PostgresCluster
 from tests.servers.process import ServerProcess
 from tests.servers.s3 import Bucket
 from tests.servers.waiting import eventually
+
+Q = TypeVar("Q")
+A = TypeVar("A")
 
 _REAPER = {"every_s": 0.2, "start_deadline_s": 60.0, "lost_after_s": 60.0, "settle_after_s": 1.0}
 
@@ -97,6 +102,10 @@ class Platform:
         """Returns when the process has ended."""
         self._processes[name].stop(number)
 
+    def signal_one(self, name: str, number: signal.Signals) -> None:
+        """Sends the signal, and does not wait for what comes of it."""
+        self._processes[name].send(number)
+
     def stop(self) -> None:
         for process in reversed(self._processes.values()):
             process.kill()
@@ -161,6 +170,30 @@ class PlatformOperator(Operator):
             return any(view.record.name == node and view.alive is not None for view in nodes)
 
         await eventually(is_alive)
+
+    async def reached(self, node: str, service: str) -> None:
+        """Waits until the node's agent tells that it reaches the service's engine."""
+
+        async def is_reached() -> bool:
+            for view in (await self.call(control.NODE_LIST, control.Nothing())).nodes:
+                if view.record.name == node and view.alive is not None:
+                    health = view.alive.services.get(service)
+                    return health is not None and health.reachable
+            return False
+
+        await eventually(is_reached, 20)
+
+    async def call_patiently(self, verb: Verb[Q, A], request: Q) -> A:
+        """As `call`, asked again when a coordinator that stands still was given the question."""
+
+        async def answered() -> A | None:
+            try:
+                return await self.call(verb, request, timeout_s=1)
+            except NatsTimeoutError:
+                return None
+
+        answer: A = await eventually(answered, 30)
+        return answer
 
     async def request(self, **fields: Any) -> BackupRecord:
         call = msgspec.convert({"project": "acme", "service": "orders", **fields}, control.BackupCreate)
