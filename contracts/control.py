@@ -370,6 +370,8 @@ class Download(msgspec.Struct, frozen=True, kw_only=True):
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     server: Attributes
+    grace_days: float = 7
+    """How long a deleted project or service can be had back."""
 
 
 VERBS: Final[dict[str, Verb[Any, Any]]] = {}

@@ -27,11 +27,12 @@ CODES: Final[dict[str, str]] = {
     # naming things
     "project.not_found": "there is no such project",
     "project.exists": "a project of that name exists",
+    "project.not_deleted": "the project was not deleted: there is nothing to undelete",
     "project.deleted": "the project was deleted; until its grace is over it can be had back",
     "service.not_found": "there is no such service",
     "service.exists": "a service of that name exists in the project",
     "service.deleted": "the service was deleted; until its grace is over it can be had back",
-    "service.not_deleted": "there is nothing to undelete",
+    "service.not_deleted": "the service was not deleted: there is nothing to undelete",
     "service.not_configured": "the agent has no connection settings for this service",
     "node.not_found": "there is no such node",
     "node.exists": "a node of that name exists",

@@ -147,6 +147,8 @@ class DueRecord(msgspec.Struct, frozen=True, kw_only=True):
     due_at: datetime
     run_id: RunId
     """Of the run that it leads to, if it leads to one: it follows from the due time."""
+    has_run: bool = False
+    """Whether there was such a run."""
     state: DueState = DueState.DUE
     noted_at: datetime
     reason: str = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -55,6 +56,7 @@ class Control:
         restores: Restores,
         library: Library,
         usage: UsageReport,
+        grace: timedelta,
     ) -> None:
         self._catalog = catalog
         self._projects = projects
@@ -67,6 +69,7 @@ class Control:
         self._restores = restores
         self._library = library
         self._usage = usage
+        self._grace = grace
         # One method a verb, by its name: a verb without a method stops the coordinator at its start.
         self._handlers: dict[str, Callable[[Any], Awaitable[Any]]] = {
             name: getattr(self, name.replace(".", "_")) for name in VERBS
@@ -78,7 +81,9 @@ class Control:
         return encode(await self._handlers[verb](request))
 
     async def status(self, _: control.Nothing) -> control.Status:
-        return control.Status(version=version(), server=await self._library.server())
+        return control.Status(
+            version=version(), server=await self._library.server(), grace_days=self._grace / timedelta(days=1)
+        )
 
     async def project_create(self, q: control.ProjectCreate) -> ProjectRecord:
         return await self._projects.create(q.name, q.recovery_recipients, q.plan, q.quota_bytes)

@@ -141,6 +141,7 @@ async def _start(
         restores=restores,
         library=Library(client, catalog, store, custody),
         usage=UsageReport(catalog, runs.quotas, store),
+        grace=grace,
     )
     relay = Relay(client, js, runs)
     listener = Listener(client)

@@ -133,8 +133,8 @@ class DueRuns:
                 at=self._runs.now(),
                 project=entry.project,
                 service=entry.service,
-                backup_id=entry.run_id,
                 reason=reason,
+                facts={"due_at": _stamp(entry.due_at)},
             )
         return Outcome.DECIDED
 

@@ -72,7 +72,7 @@ class Ledger:
 
     async def decide(self, entry: DueRecord, state: DueState, reason: str) -> bool:
         """It leads to no run; False when it was decided otherwise before."""
-        return await self._advance(_key(entry), state, reason, {DueState.DUE})
+        return await self._advance(_key(entry), state, reason, {DueState.DUE}, has_run=False)
 
     async def settle(self, record: BackupRecord) -> None:
         """Its run has ended.  Safe to repeat."""
@@ -92,11 +92,13 @@ class Ledger:
         for stored in await self._bucket.select(key(project, service)):
             await self._bucket.delete(stored.key, stored.revision)
 
-    async def _advance(self, name: str, state: DueState, reason: str, come_from: Iterable[DueState]) -> bool:
+    async def _advance(
+        self, name: str, state: DueState, reason: str, come_from: Iterable[DueState], *, has_run: bool = True
+    ) -> bool:
         def forward(entry: DueRecord) -> DueRecord:
             if entry.state not in come_from:
                 return entry
-            return msgspec.structs.replace(entry, state=state, reason=reason)
+            return msgspec.structs.replace(entry, state=state, reason=reason, has_run=has_run)
 
         after = await self._bucket.change(name, forward, ttl_s=_KEPT_S)
         return after is not None and after.state is state

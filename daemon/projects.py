@@ -84,7 +84,7 @@ class Projects:
     async def undelete(self, project: str, *, actor: str) -> ProjectRecord:
         """As if it had not been deleted, but for what was due meanwhile.
 
-        Raises: NotFound, Conflict `service.not_deleted`, `project.deleted` once its backups began to go.
+        Raises: NotFound, Conflict `project.not_deleted`, `project.deleted` once its backups began to go.
         """
         stored = await self._catalog.need_project(project)
         check_undeletable(stored.value.deletion, "project", project)

@@ -13,7 +13,7 @@ import structlog
 
 from contracts.errors import Conflict, ErrorInfo, NotFound, StrongroomError
 from contracts.object_keys import service_prefix
-from contracts.records import Deletion, ProjectRecord, RunKind, RunState, ServiceRecord
+from contracts.records import Deletion, ProjectRecord, RestoreRecord, RunKind, RunState, ServiceRecord
 from daemon.catalog.buckets import RecordBucket, RecordChanged, Stored, key
 from daemon.catalog.catalog import backup_marker, restore_marker
 from daemon.keys.custody import Custody
@@ -93,13 +93,16 @@ class Purger:
 
     async def _purge_runs(self, service: ServiceRecord) -> bool:
         """Whether nothing is left of the service's runs; what still runs is told to stop."""
-        done = True
-        for backup in await self._catalog.backups.select(key(service.project, service.name)):
-            record = backup.value
-            if record.state.is_active:
+        name = key(service.project, service.name)
+        found = await self._catalog.backups.select(name)
+        for backup in found:
+            if backup.value.state.is_active:
                 await self._runs.end(RunKind.BACKUP, backup, RunState.CANCELLED, _CANCELLED)
-            if await self._is_held(backup_marker(service.project, service.name), record.id):
-                done = False  # its agent has not let go of it yet: the reaper frees its place by its record
+        # A run keeps its place until its agent has let go of it, and its record until its place is free.
+        holder = await self._catalog.active.get(backup_marker(service.project, service.name))
+        done = holder is None
+        for record in (backup.value for backup in found):
+            if holder is not None and holder.value.run_id == record.id:
                 continue
             try:
                 await self._deletions.delete(
@@ -110,19 +113,16 @@ class Purger:
             except Conflict as exc:
                 log.info("purge.waits", backup_id=record.id, code=exc.code, reason=exc.message)
                 done = False
-        for restore in await self._catalog.restores.select(key(service.project, service.name)):
-            target = restore.value.target
-            if restore.value.state.is_active or await self._is_held(
-                restore_marker(target.project, target.service), restore.value.id
-            ):
+        for restore in await self._catalog.restores.select(name):
+            if restore.value.state.is_active or await self._has_place(restore.value):
                 done = False
                 continue
             await self._catalog.restores.delete(restore.key, restore.revision)
-        return done and await self._catalog.active.get(backup_marker(service.project, service.name)) is None
+        return done
 
-    async def _is_held(self, marker: str, run_id: str) -> bool:
-        holder = await self._catalog.active.get(marker)
-        return holder is not None and holder.value.run_id == run_id
+    async def _has_place(self, restore: RestoreRecord) -> bool:
+        holder = await self._catalog.active.get(restore_marker(restore.target.project, restore.target.service))
+        return holder is not None and holder.value.run_id == restore.id
 
 
 async def _begin(bucket: RecordBucket[Any], stored: Stored[Any]) -> Stored[Any]:

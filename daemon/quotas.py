@@ -7,7 +7,7 @@ others that wait, so that a thousand runs of one project cost some dozens of wri
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from contracts.errors import Conflict, StrongroomError
@@ -57,6 +57,17 @@ class Quotas:
         after, _ = await self._change(
             record.project, lambda usage, limit: quota.grant(usage, run, attempt, artifact, wanted_bytes, limit)
         )
+        return quota.granted_bytes(after, run, attempt, artifact)
+
+    async def grant_ahead(self, record: BackupRecord, artifact: str, ends: Sequence[int]) -> int:
+        """As `grant` up to the first of these ends, in order, and on to later ones as far as there is plenty of room."""
+        run, attempt = run_key(record), record.attempt
+
+        def change(usage: UsageRecord, limit: int) -> UsageRecord:
+            wanted_bytes = quota.ahead_bytes(usage, run, attempt, artifact, ends, limit)
+            return quota.grant(usage, run, attempt, artifact, wanted_bytes, limit)
+
+        after, _ = await self._change(record.project, change)
         return quota.granted_bytes(after, run, attempt, artifact)
 
     async def close(self, record: BackupRecord, artifact: str, size_bytes: int) -> None:

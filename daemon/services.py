@@ -14,7 +14,7 @@ from contracts.ids import check_slug
 from contracts.policy.retention import RetentionPlan, RetentionPolicy, Verdict
 from contracts.policy.schedule import Schedule
 from contracts.policy.success import due_figures
-from contracts.records import Deletion, RunState, ServiceRecord
+from contracts.records import Deletion, ProjectRecord, RunState, ServiceRecord
 from contracts.services import ServiceOptions, kind_of
 from daemon.catalog.buckets import RecordChanged, key
 from daemon.catalog.catalog import backup_marker
@@ -124,14 +124,14 @@ class Services:
 
     async def dues(self, project: str, service: str, *, ahead: int, past: int) -> DueTimes:
         """The schedule with what comes of it, and the newest entries of the ledger."""
+        owner = (await self._catalog.need_project(project)).value
         record = (await self._catalog.need_service(project, service)).value
         now = self._runs.now()
         entries = await self._runs.ledger.of_service(project, service)
-        is_off = record.deletion is not None
         return DueTimes(
             schedule=record.effective_schedule,
             is_default=record.schedule is None,
-            next=[] if is_off else next_dues(record.effective_schedule, max(now, record.due_after), ahead),
+            next=[] if is_off(owner, record) else next_dues(record.effective_schedule, max(now, record.due_after), ahead),
             past=entries[:past],
             figures=due_figures(entries, now - _FIGURES_OF),
         )
@@ -139,11 +139,15 @@ class Services:
     async def views(self, project: str) -> list[ServiceView]:
         """Those of a project, or all."""
         if project:
-            await self._catalog.need_project(project)
-        return [await self._view(stored.value) for stored in await self._catalog.services.select(project)]
+            owners = {project: (await self._catalog.need_project(project)).value}
+        else:
+            owners = {stored.key: stored.value for stored in await self._catalog.projects.select()}
+        found = [stored.value for stored in await self._catalog.services.select(project)]
+        return [await self._view(owners.get(record.project), record) for record in found]
 
     async def view(self, project: str, service: str) -> ServiceView:
-        return await self._view((await self._catalog.need_service(project, service)).value)
+        owner = (await self._catalog.need_project(project)).value
+        return await self._view(owner, (await self._catalog.need_service(project, service)).value)
 
     async def delete(self, project: str, service: str, *, actor: str) -> ServiceRecord:
         """Marks it: nothing is backed up any more, nothing is lost before the grace is over.
@@ -188,7 +192,7 @@ class Services:
             except NotFound as exc:
                 raise NotFound(exc.code, exc.message, field="nodes") from exc
 
-    async def _view(self, record: ServiceRecord) -> ServiceView:
+    async def _view(self, owner: ProjectRecord | None, record: ServiceRecord) -> ServiceView:
         backups = await self._catalog.backups.select(key(record.project, record.name))
         completed = [b.value for b in backups if b.value.state is RunState.COMPLETED]
         active = await self._catalog.active.get(backup_marker(record.project, record.name))
@@ -199,7 +203,7 @@ class Services:
             kind=kind_of(record.options),
             last_completed=max(completed, key=lambda b: b.requested_at, default=None),
             active=active.value.run_id if active else "",
-            next_due=None if record.deletion else next_due(record.effective_schedule, max(now, record.due_after)),
+            next_due=None if is_off(owner, record) else next_due(record.effective_schedule, max(now, record.due_after)),
             freeze=state.value.freeze if state else None,
         )
 
@@ -216,10 +220,15 @@ class Services:
         )
 
 
+def is_off(owner: ProjectRecord | None, record: ServiceRecord) -> bool:
+    """Whether nothing of it is backed up by itself, since it or its project is on its way out."""
+    return record.deletion is not None or owner is None or owner.deletion is not None
+
+
 def check_undeletable(deletion: Deletion | None, what: str, name: str) -> None:
-    """Raises: Conflict `service.not_deleted`, or `….deleted` where it is too late."""
+    """Raises: Conflict `….not_deleted`, or `….deleted` where it is too late."""
     if deletion is None:
-        raise Conflict("service.not_deleted", f"{what} {name} is not deleted: there is nothing to undelete", field=what)
+        raise Conflict(f"{what}.not_deleted", f"{what} {name} is not deleted: there is nothing to undelete", field=what)
     if deletion.purging:
         raise Conflict(f"{what}.deleted", f"the grace of {what} {name} is over, and its backups are going", field=what)
 

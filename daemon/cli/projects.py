@@ -14,7 +14,7 @@ from daemon.cli import project_usage
 from daemon.cli.arguments import ProjectArgument, YesOption
 from daemon.cli.command import Call, command
 from daemon.cli.confirming import confirm
-from daemon.cli.figures import count, size, when
+from daemon.cli.figures import count, duration, size, when
 from daemon.cli.help_pages import Index
 from daemon.cli.project_views import draw_project, draw_projects
 from daemon.cli.quota_options import PlanOption, QuotaOption, chosen_quota
@@ -161,11 +161,12 @@ async def undelete(call: Call, project: ProjectArgument) -> None:
 async def _what_goes(client: ControlClient, project: str) -> str:
     """What is in the project, and what becomes of it."""
     usage = await client.ask(control.PROJECT_USAGE, control.ProjectUsage(project=project))
+    grace_s = (await client.ask(control.STATUS, control.Nothing())).grace_days * 86_400
     backups = sum(each.backups for each in usage.services)
     return (
         f"Project {project} has {count(len(usage.services), 'service')} and {count(backups, 'backup')}, "
         f"{size(usage.stored_bytes)}.\n"
-        "Once deleted, nothing is backed up any more. The backups can be restored and downloaded until the grace is over\n"
-        "(seven days, or as long as the coordinator's settings say); then they and the project's key are gone for good.\n"
+        f"Once deleted, nothing is backed up any more. The backups can be restored and downloaded for {duration(grace_s)};\n"
+        "then they and the project's key are gone for good.\n"
         f"Until then `strongroom project undelete {project}` brings it back."
     )

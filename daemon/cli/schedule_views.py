@@ -10,7 +10,7 @@ from rich.text import Text
 from contracts.control import DueTimes
 from contracts.policy.schedule import Cron, Daily, Monthly, Off, Schedule, Weekly
 from contracts.policy.success import DueFigures
-from contracts.records import DueRecord, DueState
+from contracts.records import DueRecord
 from contracts.wire import utc_now
 from daemon.cli.figures import count, percent, stamp
 from daemon.cli.tables import Column, print_facts, print_table
@@ -76,7 +76,7 @@ def _draw_past(console: Console, entries: Sequence[DueRecord]) -> None:
                 stamp(entry.due_at),
                 due_state(entry.state),
                 # A time that was skipped, or is not decided yet, has led to no run.
-                "" if entry.state in (DueState.DUE, DueState.SKIPPED) else entry.run_id,
+                entry.run_id if entry.has_run else "",
                 entry.reason,
             )
             for entry in entries

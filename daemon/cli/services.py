@@ -16,7 +16,7 @@ from daemon.cli import service_retention, service_schedules
 from daemon.cli.arguments import ServiceArgument, YesOption
 from daemon.cli.command import Call, command
 from daemon.cli.confirming import confirm
-from daemon.cli.figures import count, size, when
+from daemon.cli.figures import count, duration, size, when
 from daemon.cli.help_pages import Index
 from daemon.cli.policy_files import read_policy_file
 from daemon.cli.retention_options import NewPolicyOption
@@ -221,12 +221,13 @@ async def undelete(call: Call, service: ServiceArgument) -> None:
 async def _what_goes(client: ControlClient, project: str, name: str) -> str:
     """What there is of the service, and what becomes of it.  Raises: NotFound."""
     await client.ask(control.SERVICE_SHOW, control.ServiceRef(project=project, service=name))
+    grace_s = (await client.ask(control.STATUS, control.Nothing())).grace_days * 86_400
     usage = await client.ask(control.PROJECT_USAGE, control.ProjectUsage(project=project))
     backups = sum(each.backups for each in usage.services if each.service == name)
     stored = sum(each.size_bytes for each in usage.services if each.service == name)
     return (
         f"Service {project}/{name} has {count(backups, 'backup')}, {size(stored)}.\n"
-        "Once deleted, it is not backed up any more. Its backups can be restored and downloaded until the grace is over\n"
-        "(seven days, or as long as the coordinator's settings say); then they are gone for good.\n"
+        f"Once deleted, it is not backed up any more. Its backups can be restored and downloaded for {duration(grace_s)};\n"
+        "then they are gone for good.\n"
         f"Until then `strongroom service undelete {project}/{name}` brings it back."
     )

@@ -19,15 +19,16 @@ class Allowance:
     async def for_parts(self, record: BackupRecord, upload: UploadRecord, numbers: range) -> int:
         """Bytes that the artifact may have in all, up to the end of the last of these parts.
 
-        It may be less, even in the middle of a part.  Room is made only where the next byte would be refused, or where one
-        single part is asked for, which agents do that cannot go on with less.  Raises: Conflict `quota.exceeded` when not
-        even the first part may begin.
+        It may be fewer parts, so that others have room too, and where the quota ends even the middle of one.  Room is made
+        only where the next byte would be refused, or where one single part is asked for, which agents do that cannot go on
+        with less.  Raises: Conflict `quota.exceeded` when not even the first part may begin.
         """
         base = upload.base_part_bytes
-        begin, first_end = part_start(base, numbers[0]), part_start(base, numbers[0] + 1)
-        allowed = await self._runs.quotas.grant(record, str(upload.index), part_start(base, numbers[-1] + 1))
+        begin, ends = part_start(base, numbers[0]), [part_start(base, number + 1) for number in numbers]
+        first_end = ends[0]
+        allowed = await self._runs.quotas.grant_ahead(record, str(upload.index), ends)
         enough = first_end if len(numbers) == 1 else begin + 1
-        if allowed < enough and await self._make_room(record.project, record.service, first_end - allowed):
+        while allowed < enough and await self._make_room(record.project, record.service, first_end - allowed):
             allowed = await self._runs.quotas.grant(record, str(upload.index), first_end)
         if allowed <= begin:
             await self._refuse(record, upload, first_end)

@@ -217,7 +217,7 @@ class Asks:
             base_part_bytes=upload.base_part_bytes,
             parts=[SignedPart(number, url) for number, url in zip(numbers, urls, strict=True)],
             expires_at=expires_at,
-            limit_bytes=allowed if allowed < part_start(upload.base_part_bytes, wanted[-1] + 1) else None,
+            limit_bytes=allowed if allowed < part_start(upload.base_part_bytes, numbers[-1] + 1) else None,
         )
 
     async def _close(self, node: str, record: BackupRecord, stored: Stored[UploadRecord], ask: CloseArtifact) -> Closed:

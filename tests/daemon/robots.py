@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
@@ -64,7 +65,7 @@ class RobotAgent(SpeakingAgent):
     async def put(self, grant: Grant, data: bytes, number: int = 1) -> PartReceipt:
         assert self._http is not None
         url = next(part.url for part in grant.parts if part.number == number)
-        async with self._http.put(url, data=data) as response:
+        async with self._http.put(url, data=io.BytesIO(data)) as response:
             response.raise_for_status()
             return PartReceipt(number, len(data), response.headers["ETag"].strip('"'))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from typing import Any
 
 import aiohttp
@@ -97,7 +98,7 @@ class SpeakingAgent:
 
     async def put(self, grant: Grant, data: bytes, number: int = 1) -> PartReceipt:
         url = next(part.url for part in grant.parts if part.number == number)
-        async with aiohttp.ClientSession() as http, http.put(url, data=data) as response:
+        async with aiohttp.ClientSession() as http, http.put(url, data=io.BytesIO(data)) as response:
             response.raise_for_status()
             return PartReceipt(number, len(data), response.headers["ETag"].strip('"'))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -13,14 +14,17 @@ from contracts.errors import Conflict, ErrorInfo
 from contracts.events import Event
 from contracts.object_keys import backup_prefix
 from contracts.policy.freeze import FreezeCause
+from contracts.policy.quota_plan import QuotaPlan
 from contracts.policy.retention import Decision, Rule
 from contracts.policy.retention_policy import Maximums, Minimums, RetentionPolicy
 from contracts.policy.schedule import Cron, Daily
 from contracts.records import ActiveRun, Activity, BackupRecord, DueState, RunState
 from daemon.catalog.buckets import key
 from daemon.catalog.catalog import deletion_marker
+from daemon.reaper import ReaperSettings
 from daemon.settings import CoordinatorSettings
 from tests.daemon.inside import catalog_of, parts_of
+from tests.daemon.running import coordinator_settings
 from tests.daemon.scene import Scene, at, scene
 from tests.daemon.speaking import SpeakingAgent
 from tests.servers.nats import NatsServer
@@ -304,7 +308,7 @@ async def test_the_total_size_of_a_service_ends_at_the_quota_of_its_project(
         await made.add_service(retention=policy(None, total_size_bytes=None))
         made.robot.data = lambda _: bytes(400_000)
         backups = await make_some(made, 3)
-        lower = control.ProjectSetQuota(project="acme", plan=control.QuotaPlan.CUSTOM, quota_bytes=1_000_000)
+        lower = control.ProjectSetQuota(project="acme", plan=QuotaPlan.CUSTOM, quota_bytes=1_000_000)
         await made.operator.call(control.PROJECT_SET_QUOTA, lower)
         verdicts = {verdict.id: verdict for verdict in (await plan(made)).verdicts}
         assert [verdicts[backup.id].rule for backup in backups] == ["total_size", "within_limits", "within_limits"]
@@ -424,32 +428,42 @@ async def test_a_deletion_that_was_cut_off_is_finished_and_gives_its_bytes_back_
         assert {event.reason for event in gone} == {"asked for by an operator"}
 
 
-async def test_a_coordinator_that_stood_still_in_a_deletion_gives_nothing_back_a_second_time(
-    settings: CoordinatorSettings, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+async def test_of_two_that_carry_a_deletion_on_both_have_it_done_in_the_end_and_one_gives_the_bytes_back(
+    tmp_path: Path, nats_server: NatsServer, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with scene(settings, nats_server, start=START) as made, parts_of(settings, nats_server) as (runs, late, _):
+    """One of them stands still just before it gives them back, and the other has seen the record before that."""
+    settings = coordinator_settings(tmp_path, nats_server, bucket, reaper=ReaperSettings(every_s=60))
+    async with (
+        scene(settings, nats_server, start=START) as made,
+        parts_of(settings, nats_server) as (late_runs, late, _),
+        parts_of(settings, nats_server) as (runs, quick, _),
+    ):
         await made.add_service()
         gone, stays = await make_some(made, 2)
-        asleep, awake = asyncio.Event(), asyncio.Event()
-        release = runs.quotas.release
+        seen, asleep, awake = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        release, clear = late_runs.quotas.release, runs.store.clear
+
+        async def clear_late(prefix: str) -> int:
+            seen.set()
+            await asleep.wait()
+            return await clear(prefix)
 
         async def release_late(record: BackupRecord, revision: int) -> None:
             asleep.set()
             await awake.wait()
             await release(record, revision)
 
-        monkeypatch.setattr(runs.quotas, "release", release_late)
-        deletion = asyncio.create_task(late.delete("acme", "orders", gone.id, reason="asked for"))
-        await asleep.wait()
-
-        async def finished_by_another() -> bool:
-            return await runs.catalog.active.get(deletion_marker("acme", "orders", gone.id)) is None
-
-        await eventually(finished_by_another)
+        monkeypatch.setattr(runs.store, "clear", clear_late)
+        monkeypatch.setattr(late_runs.quotas, "release", release_late)
+        quick_one = asyncio.create_task(quick.delete("acme", "orders", gone.id, reason="asked for"))
+        await seen.wait()
+        late_one = asyncio.create_task(late.finish_deletion("acme", "orders", gone.id))
+        await quick_one
+        assert (await made.usage()).stored_bytes == stays.size_bytes
         awake.set()
-        await deletion
-        usage = await made.usage()
-        assert usage.stored_bytes == stays.size_bytes
+        await late_one
+        assert (await made.usage()).stored_bytes == stays.size_bytes
+        assert ids(await made.backups()) == [stays.id]
         assert len(await made.events("backup.deleted")) == 1
 
 

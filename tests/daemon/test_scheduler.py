@@ -190,7 +190,8 @@ async def test_a_run_still_going_when_the_next_is_due_is_not_overlapped_and_the_
         await made.idle()
         assert (await made.passes(at("2026-03-02 03:00"))).state is DueState.COMPLETED
         assert len(runs(made)) == 2
-        assert [event.backup_id for event in await made.events("backup.skipped")] == [skipped.run_id]
+        assert not skipped.has_run
+        assert [event.facts for event in await made.events("backup.skipped")] == [{"due_at": "2026-03-02T02:00:00Z"}]
 
 
 async def test_a_run_that_is_due_waits_for_a_manual_one_in_its_way(

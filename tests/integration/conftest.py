@@ -7,18 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from daemon.settings import CoordinatorSettings
-from tests.daemon.running import coordinator_settings
 from tests.integration.platform import Platform
 from tests.servers.nats import NatsServer
 from tests.servers.postgres import PostgresCluster
 from tests.servers.s3 import Bucket
-
-
-@pytest.fixture
-def settings(tmp_path: Path, nats_server: NatsServer, bucket: Bucket) -> CoordinatorSettings:
-    """Of a coordinator inside the test's own event loop."""
-    return coordinator_settings(tmp_path, nats_server, bucket)
 
 
 @pytest.fixture

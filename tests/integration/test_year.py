@@ -9,6 +9,7 @@ import asyncio
 import heapq
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -25,8 +26,11 @@ from contracts.policy.schedule import Cron, Daily, Schedule, Weekday, Weekly
 from contracts.policy.simulation import Simulation, play
 from contracts.records import BackupRecord, RunState
 from contracts.requests import BackupRequest
+from daemon.reaper import ReaperSettings
+from daemon.scheduler import SchedulerSettings
 from daemon.schedules import due_between
 from daemon.settings import CoordinatorSettings
+from tests.daemon.running import coordinator_settings
 from tests.daemon.scene import Scene, at, scene
 from tests.servers.nats import NatsServer
 from tests.servers.s3 import Bucket
@@ -92,6 +96,15 @@ class Ends:
 
     def _of(self, run_id: str) -> asyncio.Event:
         return self._ended.setdefault(run_id, asyncio.Event())
+
+
+@pytest.fixture
+def settings(tmp_path: Path, nats_server: NatsServer, bucket: Bucket) -> CoordinatorSettings:
+    """With a clock that is asked often, and a reaper that has no part in it."""
+    reaper = ReaperSettings(every_s=5, start_deadline_s=60, lost_after_s=60)
+    return coordinator_settings(
+        tmp_path, nats_server, bucket, reaper=reaper, scheduler=SchedulerSettings(tick_s=0.005, retry_s=0.02)
+    )
 
 
 @pytest.mark.timeout(600)

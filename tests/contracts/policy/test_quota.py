@@ -332,6 +332,24 @@ def test_a_grant_never_takes_back_and_is_cut_only_where_the_quota_ends(what_happ
         assert has >= step.amount or quota.free_bytes(project.usage, step.quota_bytes) <= 0
 
 
+@pytest.mark.parametrize(
+    ("reserved", "ends", "expected"),
+    [
+        ({}, [10, 20, 30, 40], 20),  # of 160 that are free an eighth
+        ({}, [50, 60], 50),  # what it needs it may have in any case, if there is room
+        ({RUN: Reservation(estimate_bytes=35)}, [10, 20, 30, 40], 30),  # what it is expected to take is its own
+        ({RUN: Reservation(estimate_bytes=0, open={"1": 40})}, [50, 55, 60], 55),  # an eighth of 120 beyond what it has
+        ({RUN: Reservation(estimate_bytes=0, open={"1": 40})}, [10, 20, 30], 30),  # signed once more
+        ({OTHER: Reservation(estimate_bytes=160)}, [10, 20, 30, 40], 10),
+    ],
+)
+def test_what_is_asked_for_ahead_of_need_leaves_room_for_others(
+    reserved: dict[str, Reservation], ends: list[int], expected: int
+) -> None:
+    usage = UsageRecord(project="acme", stored_bytes=40, reserved=reserved)
+    assert quota.ahead_bytes(usage, RUN, 1, "1", ends, 200) == expected
+
+
 @relaxed
 @given(changing_quotas)
 def test_records_stay_valid_on_the_wire(what_happens: list[Step]) -> None:

@@ -74,7 +74,7 @@ def test_what_is_not_there_is_not_found_before_anybody_is_asked(strongroom: Stro
 
 def test_what_was_not_deleted_cannot_be_had_back(strongroom: Strongroom, idle: str, project: str) -> None:
     strongroom("service", "undelete", idle).failed(4, "service.not_deleted")
-    strongroom("project", "undelete", project).failed(4, "service.not_deleted")
+    strongroom("project", "undelete", project).failed(4, "project.not_deleted")
 
 
 def test_a_deleted_service_keeps_its_backups_and_makes_no_new_ones(

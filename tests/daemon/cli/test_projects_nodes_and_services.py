@@ -29,7 +29,7 @@ def test_the_documents_are_the_coordinators_answers(strongroom: Strongroom, proj
     assert project in [each["name"] for each in strongroom.json("project", "list")["projects"]]
     assert node in [each["record"]["name"] for each in strongroom.json("node", "list")["nodes"]]
     assert strongroom.json("service", "list", project) == {"services": []}
-    assert set(strongroom.json("status")) == {"version", "server"}
+    assert set(strongroom.json("status")) == {"version", "server", "grace_days"}
 
 
 def test_the_option_for_documents_may_stand_before_the_command(strongroom: Strongroom) -> None:

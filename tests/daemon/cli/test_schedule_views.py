@@ -54,6 +54,7 @@ def test_due_times_are_told_with_what_became_of_them() -> None:
             service="orders",
             due_at=now - timedelta(days=number),
             run_id=f"20261122T00051{number}Z-k7xq",
+            has_run=state is DueState.REQUESTED,
             state=state,
             noted_at=now,
             reason=reason,
