@@ -227,6 +227,11 @@ class BackupRecord(msgspec.Struct, frozen=True, kw_only=True):
     deleting_since: datetime | None = None
     deletion_reason: str = ""
 
+    @property
+    def was_completed(self) -> bool:
+        """Whether it is or, before it began to be deleted, was a whole backup."""
+        return self.state is RunState.COMPLETED or (self.state is RunState.DELETING and self.manifest_key != "")
+
 
 class UploadRecord(msgspec.Struct, frozen=True, kw_only=True):
     """An artifact on its way: enough for any coordinator to sign, complete or abort it."""

@@ -22,9 +22,8 @@ KEPT: Final = timedelta(days=90)
 not record all that it missed."""
 _KEPT_S: Final = int(KEPT.total_seconds())
 _STATE_OF_RUN: Final = {
-    RunState.COMPLETED: DueState.COMPLETED,
-    RunState.DELETING: DueState.COMPLETED,
     RunState.FAILED: DueState.FAILED,
+    RunState.DELETING: DueState.FAILED,
     RunState.CANCELLED: DueState.CANCELLED,
     RunState.MISSED: DueState.MISSED,
 }
@@ -76,7 +75,8 @@ class Ledger:
 
     async def settle(self, record: BackupRecord) -> None:
         """Its run has ended.  Safe to repeat."""
-        if record.due_at is None or (state := _STATE_OF_RUN.get(record.state)) is None:
+        state = DueState.COMPLETED if record.was_completed else _STATE_OF_RUN.get(record.state)
+        if record.due_at is None or state is None:
             return
         name = key(record.project, record.service, _stamp(record.due_at))
         reason = record.error.message if record.error else ""

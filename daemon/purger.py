@@ -12,7 +12,7 @@ import msgspec
 import structlog
 
 from contracts.errors import Conflict, ErrorInfo, NotFound, StrongroomError
-from contracts.object_keys import service_prefix
+from contracts.object_keys import project_prefix, service_prefix
 from contracts.records import Deletion, ProjectRecord, RestoreRecord, RunKind, RunState, ServiceRecord
 from daemon.catalog.buckets import RecordBucket, RecordChanged, Stored, key
 from daemon.catalog.catalog import backup_marker, restore_marker
@@ -56,6 +56,8 @@ class Purger:
             await self._purge_service(service)
         if await self._catalog.services.select(project):
             return  # a run is still letting go of one of them
+        # What no service of it knows any more: once the project is unknown too, nothing looks after it.
+        await self._runs.store.clear(project_prefix(project))
         await self._custody.destroy_keys(project)
         usage = await self._catalog.usage.get(project)
         if usage is not None:

@@ -41,7 +41,7 @@ class Quotas:
         """The run holds its estimate.  Raises: Conflict `quota.exceeded` when there is no room for it."""
         run = run_key(record)
         after, quota_bytes = await self._change(
-            record.project, lambda usage, limit: quota.reserve(usage, run, estimate_bytes, limit)
+            record.project, lambda usage, limit: quota.reserve(usage, run, estimate_bytes, limit), needs_quota=True
         )
         if run not in after.reserved:
             raise exceeded(after, quota_bytes, f"backup {record.id} is expected to take {estimate_bytes} bytes")
@@ -55,7 +55,9 @@ class Quotas:
         """How many bytes in all the artifact may have now: as many as it wants, or fewer."""
         run, attempt = run_key(record), record.attempt
         after, _ = await self._change(
-            record.project, lambda usage, limit: quota.grant(usage, run, attempt, artifact, wanted_bytes, limit)
+            record.project,
+            lambda usage, limit: quota.grant(usage, run, attempt, artifact, wanted_bytes, limit),
+            needs_quota=True,
         )
         return quota.granted_bytes(after, run, attempt, artifact)
 
@@ -67,7 +69,7 @@ class Quotas:
             wanted_bytes = quota.ahead_bytes(usage, run, attempt, artifact, ends, limit)
             return quota.grant(usage, run, attempt, artifact, wanted_bytes, limit)
 
-        after, _ = await self._change(record.project, change)
+        after, _ = await self._change(record.project, change, needs_quota=True)
         return quota.granted_bytes(after, run, attempt, artifact)
 
     async def close(self, record: BackupRecord, artifact: str, size_bytes: int) -> None:
@@ -97,18 +99,20 @@ class Quotas:
             return stored is not None and stored.revision == revision
 
         await self._change(
-            record.project, lambda usage, _: quota.release(usage, run_key(record), record.size_bytes), still_ours
+            record.project, lambda usage, _: quota.release(usage, run_key(record), record.size_bytes), only_if=still_ours
         )
 
     async def forget_release(self, project: str, service: str, run_id: str) -> None:
         await self._change(project, lambda usage, _: quota.forget_release(usage, f"{service}/{run_id}"))
 
-    async def _change(self, project: str, change: Change, only_if: Condition | None = None) -> tuple[UsageRecord, int]:
+    async def _change(
+        self, project: str, change: Change, *, needs_quota: bool = False, only_if: Condition | None = None
+    ) -> tuple[UsageRecord, int]:
         account = self._accounts.get(project)
         if account is None:
             account = self._accounts[project] = _Account(self._catalog, project)
         try:
-            return await account.change(change, only_if)
+            return await account.change(_Waiting(change, needs_quota=needs_quota, only_if=only_if))
         finally:
             if account.is_idle:
                 self._accounts.pop(project, None)
@@ -117,8 +121,9 @@ class Quotas:
 class _Waiting:
     """A change on its way, and what came of it."""
 
-    def __init__(self, change: Change, only_if: Condition | None) -> None:
+    def __init__(self, change: Change, *, needs_quota: bool, only_if: Condition | None) -> None:
         self.change = change
+        self.needs_quota = needs_quota
         self.only_if = only_if
         self.result: tuple[UsageRecord, int] | None = None
         self.failure: StrongroomError | None = None
@@ -141,9 +146,8 @@ class _Account:
     def is_idle(self) -> bool:
         return not self._waiting and not self._writing.locked()
 
-    async def change(self, change: Change, only_if: Condition | None) -> tuple[UsageRecord, int]:
+    async def change(self, mine: _Waiting) -> tuple[UsageRecord, int]:
         """The record after this change, and the quota it was held against."""
-        mine = _Waiting(change, only_if)
         self._waiting.append(mine)
         try:
             async with self._writing:
@@ -159,9 +163,7 @@ class _Account:
     async def _write(self, batch: list[_Waiting]) -> None:
         batch = [each for each in batch if not each.is_done]
         try:
-            # Changes of a project that is gone already only give back: no quota matters to them.
-            owner = await self._catalog.projects.get(self._project)
-            quota_bytes = owner.value.quota_bytes if owner is not None else 0
+            quota_bytes = await self._quota() if any(each.needs_quota for each in batch) else 0
             results = await self._apply(batch, quota_bytes)
         except StrongroomError as exc:
             for each in batch:
@@ -169,6 +171,11 @@ class _Account:
             return
         for each, usage in zip(batch, results, strict=True):
             each.result = (usage, quota_bytes)
+
+    async def _quota(self) -> int:
+        """Nothing for a project that is gone."""
+        owner = await self._catalog.projects.get(self._project)
+        return owner.value.quota_bytes if owner is not None else 0
 
     async def _apply(self, batch: list[_Waiting], quota_bytes: int) -> list[UsageRecord]:
         """The record as it is after each change, written once with all of them."""

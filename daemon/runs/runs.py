@@ -198,7 +198,7 @@ class Runs:
         await self.release(marker, record.id)
 
     async def _settle_backup(self, record: BackupRecord) -> None:
-        if record.state in (RunState.COMPLETED, RunState.DELETING):
+        if record.was_completed:
             await self.uploads.discard_all(record, keep_attempt=record.attempt)
             await self.uploads.forget_all(record)
             await self.quotas.commit(record)

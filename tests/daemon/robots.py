@@ -13,7 +13,7 @@ from nats.aio.client import Client
 
 from contracts.asks import ClaimRun, Grant, PartReceipt
 from contracts.errors import ErrorInfo, StrongroomError
-from contracts.records import EngineHealth, RunKind, RunRef
+from contracts.records import ArtifactRecord, EngineHealth, RunKind, RunRef
 from contracts.reports import RunFailedReport
 from contracts.requests import BackupRequest, request_decoder
 from contracts.subjects import REQUESTS_STREAM
@@ -104,6 +104,7 @@ class RobotAgent(SpeakingAgent):
 
     async def _back_up(self, request: BackupRequest, run: _Run, attempt: int) -> None:
         failure = self.failure(request)
+        artifact: ArtifactRecord | None = None
         if failure is None or self.fails_late:
             try:
                 artifact = await self.upload(run, self.data(request), attempt=attempt)  # type: ignore[arg-type]
@@ -111,6 +112,7 @@ class RobotAgent(SpeakingAgent):
                 failure = exc.info
         await self.may_finish.wait()
         if failure is None:
+            assert artifact is not None
             await self.report(self.finished(run, artifact, attempt=attempt))  # type: ignore[arg-type]
             return
         await self.report(

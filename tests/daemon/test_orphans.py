@@ -104,8 +104,18 @@ async def test_objects_that_no_record_knows_go_with_all_that_is_in_their_backup(
 async def test_objects_are_left_alone_until_the_newest_of_their_backup_is_old_enough(world: World, bucket: Bucket) -> None:
     await world.add_project()
     bucket.write(object_key(), b"first")
-    bucket.write(object_key(attempt=2), b"second")
-    newest = max([item.modified_at async for item in world.store.objects("strongroom/v1/acme/")])
+
+    async def times() -> list[datetime]:
+        return [item.modified_at async for item in world.store.objects("strongroom/v1/acme/")]
+
+    async def second_is_newer() -> bool:
+        """The store knows only whole seconds."""
+        bucket.write(object_key(attempt=2), b"second")
+        first, second = await times()
+        return first < second
+
+    await eventually(second_is_newer)
+    newest = max(await times())
     await world.orphans.sweep_objects(newest + OBJECTS_AFTER - timedelta(seconds=1))
     assert len(bucket.list_keys()) == 2
     await world.orphans.sweep_objects(newest + OBJECTS_AFTER)
