@@ -36,6 +36,7 @@ class Projects:
         extra = [str(parse_recipient(text, "recovery_recipients")) for text in recovery_recipients]
         quota = quota_of(plan, quota_bytes)
         if await self._catalog.projects.get(name) is not None:
+            await self._catalog.need_live_project(name)  # a deleted one can be had back, which is told
             raise Conflict("project.exists", f"project {name!r} exists already", field="name")
         project_key = await self._custody.create_key(name)
         record = ProjectRecord(

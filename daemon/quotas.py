@@ -44,7 +44,7 @@ class Quotas:
             record.project, lambda usage, limit: quota.reserve(usage, run, estimate_bytes, limit), needs_quota=True
         )
         if run not in after.reserved:
-            raise exceeded(after, quota_bytes, f"backup {record.id} is expected to take {estimate_bytes} bytes")
+            raise exceeded(after, quota_bytes, f"backup {record.id} is expected to take {estimate_bytes:,} bytes")
 
     async def shortage(self, project: str, wanted_bytes: int) -> int:
         """How many bytes are missing for that much more; 0 or less when none are."""
@@ -204,8 +204,8 @@ def exceeded(usage: UsageRecord, quota_bytes: int, what: str) -> Conflict:
     free = max(0, quota.free_bytes(usage, quota_bytes))
     return Conflict(
         "quota.exceeded",
-        f"{what}, and project {usage.project!r} has {free} of its {quota_bytes} bytes left: delete backups, keep fewer, or "
-        f"raise the quota with `strongroom project set-quota {usage.project}`",
+        f"{what}, and project {usage.project!r} has {free:,} of its {quota_bytes:,} bytes left: delete backups, keep fewer, "
+        f"or raise the quota with `strongroom project set-quota {usage.project}`",
         field="quota_bytes",
     )
 

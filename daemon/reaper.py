@@ -7,8 +7,7 @@ finds all there is to do, however many backups there are.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine
 from datetime import datetime
 from typing import Final
 
@@ -17,6 +16,7 @@ import structlog
 
 from contracts.errors import ErrorInfo, StrongroomError
 from contracts.records import ActiveRun, Activity, AnyRun, RunKind, RunState
+from contracts.tasks import cancellable
 from daemon.catalog.buckets import Stored, key
 from daemon.orphans import Orphans, OrphanSettings
 from daemon.purger import Purger
@@ -49,20 +49,6 @@ class ReaperSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """How often it is looked for deleted projects and services whose grace is over."""
 
 
-@dataclass
-class _Chore:
-    """Something that is done now and then."""
-
-    every_s: float
-    sweep: Callable[[datetime], Awaitable[None]]
-    next_s: float = 0.0
-    """By the event loop's clock."""
-
-    @property
-    def name(self) -> str:
-        return getattr(self.sweep, "__qualname__", "")
-
-
 class Reaper:
     """Runs under a lease; each of its acts is compare-and-set and may be repeated."""
 
@@ -87,7 +73,6 @@ class Reaper:
 
     async def run(self) -> None:
         """Until cancelled."""
-        loop = asyncio.get_running_loop()
         # A new leader gives everybody a full term: what it has not seen itself it does not judge.
         self._last_named.clear()
         self._handed_over.clear()
@@ -95,24 +80,25 @@ class Reaper:
         self._requested_since.clear()
         self._alive.clear()
         self._without_record.clear()
-        chores = [
-            _Chore(self._settings.every_s, self.sweep),
-            _Chore(self._settings.orphans_every_s, self._orphans.sweep_uploads),
-            _Chore(self._settings.orphan_objects_every_s, self._orphans.sweep_objects),
-            _Chore(self._settings.purge_every_s, self._purger.sweep),
-        ]
+        # Side by side: while a large project is purged, or the bucket is listed, lost runs are found all the same.
+        async with asyncio.TaskGroup() as group:
+            for every_s, sweep in (
+                (self._settings.every_s, self.sweep),
+                (self._settings.orphans_every_s, self._orphans.sweep_uploads),
+                (self._settings.orphan_objects_every_s, self._orphans.sweep_objects),
+                (self._settings.purge_every_s, self._purger.sweep),
+            ):
+                group.create_task(cancellable(self._repeat(every_s, sweep)), name=f"reaper:{sweep.__qualname__}")
+
+    async def _repeat(self, every_s: float, sweep: Callable[[datetime], Coroutine[None, None, None]]) -> None:
         while True:
-            for chore in chores:
-                if loop.time() < chore.next_s:
-                    continue
-                try:
-                    await chore.sweep(self._runs.now())
-                except StrongroomError as exc:
-                    log.warning("reaper.postponed", chore=chore.name, code=exc.code, reason=exc.message)
-                except Exception:
-                    log.exception("reaper.failed", chore=chore.name)
-                chore.next_s = loop.time() + chore.every_s
-            await asyncio.sleep(min(self._settings.every_s, self._settings.purge_every_s))
+            try:
+                await sweep(self._runs.now())
+            except StrongroomError as exc:
+                log.warning("reaper.postponed", chore=sweep.__qualname__, code=exc.code, reason=exc.message)
+            except Exception:
+                log.exception("reaper.failed", chore=sweep.__qualname__)
+            await asyncio.sleep(every_s)
 
     async def sweep(self, now: datetime) -> None:
         """One look at everything under way."""

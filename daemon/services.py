@@ -59,6 +59,7 @@ class Services:
         try:
             await self._catalog.services.create(key(project, name), record)
         except RecordChanged:
+            await self._catalog.need_live_service(project, name)  # a deleted one can be had back, which is told
             raise Conflict("service.exists", f"{project!r} has a service {name!r} already", field="name") from None
         await self._tell("added", record, facts={"kind": kind_of(options), "nodes": record.nodes})
         return record

@@ -43,4 +43,4 @@ class Allowance:
     async def _refuse(self, record: BackupRecord, upload: UploadRecord, wanted_bytes: int) -> None:
         owner = await self._runs.catalog.need_project(record.project)
         usage = await self._runs.quotas.usage(record.project)
-        raise exceeded(usage, owner.value.quota_bytes, f"{upload.name!r} would take {wanted_bytes} bytes or more")
+        raise exceeded(usage, owner.value.quota_bytes, f"{upload.name!r} would take {wanted_bytes:,} bytes or more")

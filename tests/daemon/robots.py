@@ -11,6 +11,7 @@ import aiohttp
 import msgspec
 from nats.aio.client import Client
 
+from contracts.age import Identity
 from contracts.asks import ClaimRun, Grant, PartReceipt
 from contracts.errors import ErrorInfo, StrongroomError
 from contracts.records import ArtifactRecord, EngineHealth, RunKind, RunRef
@@ -142,5 +143,11 @@ async def robot(nats_server: NatsServer, node: str, *services: str) -> AsyncIter
     """A robot at work on the node; its node has to be registered for it to be believed."""
     async with nats_server.connect_node(node) as client:
         agent = RobotAgent(client, node, services)
+        # As a real agent has it on its disk: one that comes back with another key is not believed.
+        kept = nats_server.node_seeds[node].with_suffix(".age")
+        if kept.exists():
+            agent.identity = Identity.parse(kept.read_text())
+        else:
+            kept.write_text(agent.identity.reveal())
         async with agent.working():
             yield agent

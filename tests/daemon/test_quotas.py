@@ -234,7 +234,7 @@ async def test_a_run_holds_the_size_of_the_last_before_it_starts_and_is_refused_
         made.robot.data = lambda _: bytes(200_000)
         keeper = await made.make(tags=["protected"])
         requested = len(await made.events("backup.requested"))
-        with pytest.raises(Conflict, match=f"expected to take {keeper.size_bytes} bytes.*set-quota acme") as caught:
+        with pytest.raises(Conflict, match=f"expected to take {keeper.size_bytes:,} bytes.*set-quota acme") as caught:
             await made.request()
         assert (caught.value.code, caught.value.field) == ("quota.exceeded", "quota_bytes")
         # Nothing is left of it: no record, no place, nothing held.
@@ -580,7 +580,7 @@ async def test_a_quota_below_what_is_stored_deletes_nothing_and_lets_nothing_mor
         (event,) = await made.events("project.changed")
         assert (event.actor, event.facts) == ("ada", {"plan": "custom", "quota_bytes": MB})
         made.clock.advance(minutes=1)
-        with pytest.raises(Conflict, match="has 0 of its 1000000 bytes left"):
+        with pytest.raises(Conflict, match="has 0 of its 1,000,000 bytes left"):
             await made.request()
         # Not even the first of a service, of which nobody knows what it takes.
         await made.add_service("books", retention=NO_LIMITS)
