@@ -13,7 +13,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 _PACKAGES = ("aiohttp", "cryptography", "pynacl", "zstandard", "nats-py")
-_PROGRAMS = {"pg_dump": "--version", "zstd": "--version", "age": "--version", "rclone": "version", "weed": "version"}
+_PROGRAMS = {
+    "pg_dump": "--version",
+    "zstd": "--version",
+    "age": "--version",
+    "rclone": "version",
+    "weed": "version",
+    "nats-server": "--version",
+}
 
 
 def machine() -> dict[str, str | int]:

@@ -16,7 +16,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     case: str
     metric: str
-    """`wall`, `cpu`, `memory`, `stored` or `speed`."""
+    """`wall`, `cpu`, `memory`, `stored` or `speed`; in the fleet bench the stage, and which figure of it."""
     unit: str
     ours: float
     peer: str = ""

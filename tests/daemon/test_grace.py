@@ -225,7 +225,7 @@ async def test_a_deleted_service_says_when_it_goes_and_refuses_whatever_would_be
             verb = next(verb for verb in control.VERBS.values() if verb.request is type(change))
             with refused("service.deleted"):
                 await made.operator.call(verb, change)
-        with refused("service.exists"):
+        with refused("service.deleted"):
             await made.add_service()
         assert (await show(made)).record == record
 
@@ -505,7 +505,7 @@ async def test_a_deleted_project_begins_nothing_and_is_had_back_with_all_its_ser
         for attempt in (made.request, lambda: made.add_service("more"), lambda: delete_project(made), lambda: delete(made)):
             with refused("project.deleted", match=has_it_back):
                 await attempt()
-        with refused("project.exists"):
+        with refused("project.deleted"):
             await made.operator.call(control.PROJECT_CREATE, control.ProjectCreate(name="acme"))
         assert await download(made, backup) == b"all orders"
 

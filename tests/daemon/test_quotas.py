@@ -365,7 +365,7 @@ async def test_no_more_is_closed_than_was_granted_and_no_manifest_is_written_ove
         # A signed URL knows no size, so an agent that means no good can send more.
         data = bytes(MB + 1)
         part = await agent.put(grant, data)
-        with pytest.raises(Conflict, match=f"would take {MB + 1} bytes") as caught:
+        with pytest.raises(Conflict, match=f"would take {MB + 1:,} bytes") as caught:
             await agent.ask(run, agent.closing(run, data, part))
         assert caught.value.code == "quota.exceeded"
         assert bucket.list_keys() == []
