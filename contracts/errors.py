@@ -68,6 +68,7 @@ CODES: Final[dict[str, str]] = {
     "engine.database_not_found": "a database that was named does not exist",
     # storing
     "upload.denied": "the object store refused the upload",
+    "upload.occupied": "the store has an object of that name already",
     "upload.failed": "parts could not be stored in spite of repeated tries",
     "upload.mismatch": "what arrived in the bucket is not what was sent",
     "upload.too_large": "the artifact is larger than an object may be",

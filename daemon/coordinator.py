@@ -123,10 +123,11 @@ async def _start(
     custody = Custody(catalog, store, master_key)
     runs = Runs(catalog, store, EventPublisher(js), js, max_attempts=settings.max_attempts, now=now)
     deletions, mover = Deletions(runs), Mover(runs)
-    retention = Retention(runs, deletions)
+    retention = Retention(runs, deletions, lists_may_lag=settings.replicas > 1)
     runs.after_backup = retention.after
     requests = Requests(runs, retention.make_room)
-    backups, restores = Backups(runs), Restores(runs)
+    allowance = Allowance(runs, retention.make_room)
+    backups, restores = Backups(runs, allowance), Restores(runs)
     grace = timedelta(days=settings.grace_days)
     services = Services(runs, retention, grace=grace)
     control = Control(
@@ -146,15 +147,16 @@ async def _start(
     relay = Relay(client, js, runs)
     listener = Listener(client)
     stack.push_async_callback(listener.close)
-    await listener.listen(subjects.ASK_SUBJECTS, Asks(runs, custody, Allowance(runs, retention.make_room)).handle)
+    await listener.listen(subjects.ASK_SUBJECTS, Asks(runs, custody, allowance).handle)
     await listener.listen(subjects.HEARTBEAT_SUBJECTS, Nodes(catalog, runs.events).handle)
     await listener.listen(subjects.PROGRESS_SUBJECTS, relay.progress)
     await listener.listen(subjects.AGENT_LOG_SUBJECTS, relay.log)
     await serve_control(client, control, stack)
-    due_runs = DueRuns(runs, requests, start_deadline_s=settings.reaper.start_deadline_s)
+    due_runs = DueRuns(runs, requests, retention, start_deadline_s=settings.reaper.start_deadline_s)
     scheduler = Scheduler(client, catalog, due_runs, settings.scheduler, now)
     orphans = Orphans(catalog, store, runs.quotas, settings.reaper.orphans)
-    reaper = Reaper(runs, mover, deletions, orphans, Purger(runs, deletions, custody), settings.reaper)
+    purger = Purger(runs, deletions, custody, patience_s=settings.reaper.purge_after_s)
+    reaper = Reaper(runs, mover, deletions, orphans, purger, settings.reaper)
     return [
         asyncio.create_task(Reports(js, runs, backups, restores, mover).run(), name="reports"),
         asyncio.create_task(Lease(client, js, "scheduler").lead(scheduler.run), name="scheduler"),

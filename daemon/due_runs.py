@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import structlog
@@ -15,6 +15,7 @@ from contracts.ids import due_run_id
 from contracts.records import DueRecord, DueState, ProjectRecord, ServiceRecord, ServiceState
 from daemon.catalog.buckets import key
 from daemon.ledger import KEPT
+from daemon.retention import Retention
 from daemon.runs.nodes_alive import alive_nodes
 from daemon.runs.placement import place_at_last, place_due
 from daemon.runs.requesting import Requests, Taken
@@ -38,17 +39,27 @@ class Outcome(Enum):
     """The newest due time cannot be followed yet: try again soon."""
 
 
+class Followed(NamedTuple):
+    """How far a schedule was followed."""
+
+    outcome: Outcome
+    until: datetime
+    """Everything that was due up to here is decided."""
+
+
 class DueRuns:
     """Follows schedules.  Everything here may be repeated and may be done by two coordinators at once."""
 
-    def __init__(self, runs: Runs, requests: Requests, *, start_deadline_s: float) -> None:
+    def __init__(self, runs: Runs, requests: Requests, retention: Retention, *, start_deadline_s: float) -> None:
         self._runs = runs
+        self._retention = retention
         self._catalog = runs.catalog
         self._ledger = runs.ledger
         self._requests = requests
         self._start_deadline_s = start_deadline_s
         self._tried_since: dict[str, float] = {}
-        """When each run that waits was tried first, by the event loop's clock."""
+        """Since when each service waits for a node, by the event loop's clock: over several due times, where they follow
+        each other closer than the start deadline."""
         self._noted_until: dict[str, datetime] = {}
 
     def begin_term(self) -> None:
@@ -56,22 +67,23 @@ class DueRuns:
         self._tried_since.clear()
         self._noted_until.clear()
 
-    async def follow(self, service: ServiceRecord, after: datetime, now: datetime) -> Outcome:
+    async def follow(self, service: ServiceRecord, after: datetime, now: datetime) -> Followed:
         """Sees to all that was due later than `after`, up to `now`: the newest leads to a run, those before were missed."""
         dues = list(due_between(service.effective_schedule, max(after, now - KEPT), now))
         if not dues:
-            return Outcome.DECIDED
+            return Followed(Outcome.DECIDED, now)
         *passed, newest = dues
         current = await self._current(service)
         if current is None:
-            return Outcome.DECIDED
+            return Followed(Outcome.DECIDED, now)
         owner, service = current
         # The newest first: what is still to be made matters more than what is only to be written down.
         outcome = await self._act(owner, service, newest, now)
         await self._note_passed(service, passed, now)
-        if outcome is Outcome.DECIDED:
-            await self._remember(service, newest)
-        return outcome
+        if outcome is Outcome.WAIT:
+            return Followed(outcome, passed[-1] if passed else after)
+        await self._remember(service, newest)
+        return Followed(outcome, now)
 
     async def _current(self, service: ServiceRecord) -> tuple[ProjectRecord, ServiceRecord] | None:
         """The service as it is now; None when it is not scheduled any more, or differently."""
@@ -85,18 +97,20 @@ class DueRuns:
 
     async def _act(self, owner: ProjectRecord, service: ServiceRecord, due_at: datetime, now: datetime) -> Outcome:
         entry = await self._ledger.note(service.project, service.name, due_at, now=now)
-        if entry.state is not DueState.DUE:
+        was_written_off_early = entry.state is DueState.MISSED and not entry.has_run and entry.noted_at > now
+        if entry.state is not DueState.DUE and not (was_written_off_early and await self._ledger.reopen(entry)):
             return Outcome.DECIDED
         late = f"caught up {_spell(now - due_at)} after it was due" if now - due_at >= _LATE else ""
+        ref = key(service.project, service.name)
         if await self._catalog.backups.get(key(service.project, service.name, entry.run_id)) is None:
             clock = asyncio.get_running_loop().time()
-            waited_s = clock - self._tried_since.setdefault(entry.run_id, clock)
+            waited_s = clock - self._tried_since.setdefault(ref, clock)
             outcome = await self._request(owner, service, entry, overdue=waited_s >= self._start_deadline_s)
             if outcome is Outcome.WAIT:
                 return outcome
         # What ended at once has its state already; this brings forward only what is still open.
         await self._ledger.requested(entry, late)
-        self._tried_since.pop(entry.run_id, None)
+        self._tried_since.pop(ref, None)
         return Outcome.DECIDED
 
     async def _request(self, owner: ProjectRecord, service: ServiceRecord, entry: DueRecord, *, overdue: bool) -> Outcome:
@@ -104,7 +118,7 @@ class DueRuns:
         placement = place_due(service, alive, entry.run_id)
         if placement is None and overdue:
             placement = place_at_last(service, alive)
-        if placement is None and not overdue:
+        if (placement is None or self._retention.is_making_room(service.project)) and not overdue:
             return Outcome.WAIT
         try:
             if placement is not None:
@@ -148,28 +162,28 @@ class DueRuns:
             batch = new[start : start + _AT_ONCE]
             noted = await asyncio.gather(*(self._note_missed(service, due_at, now) for due_at in batch))
             missed += [due_at for due_at, is_missed in zip(batch, noted, strict=True) if is_missed]
-        if not missed:
-            return
-        self._noted_until[ref] = passed[-1]
-        await self._runs.events.publish(
-            "backup.missed",
-            key=f"{service.project}/{service.name}/{due_run_id(service.project, service.name, missed[-1])}",
-            at=now,
-            project=service.project,
-            service=service.name,
-            reason=_NOBODY,
-            facts={"count": len(missed), "first": _stamp(missed[0]), "last": _stamp(missed[-1])},
-        )
+        if missed:
+            # Stated again by who comes after a crash: an event too many is better than none.
+            await self._runs.events.publish(
+                "backup.missed",
+                key=f"{service.project}/{service.name}/{due_run_id(service.project, service.name, missed[-1])}",
+                at=now,
+                project=service.project,
+                service=service.name,
+                reason=_NOBODY,
+                facts={"count": len(missed), "first": _stamp(missed[0]), "last": _stamp(missed[-1])},
+            )
+        if new:
+            self._noted_until[ref] = new[-1]
+            await self._remember(service, new[-1])
 
     async def _note_missed(self, service: ServiceRecord, due_at: datetime, now: datetime) -> bool:
-        """Whether the due time is missed by what is written down here and now."""
+        """Whether the due time is missed, by what stands in the ledger now."""
         entry = await self._ledger.note(
             service.project, service.name, due_at, now=now, state=DueState.MISSED, reason=_NOBODY
         )
-        if entry.state is DueState.MISSED:
-            return entry.noted_at == now
         if entry.state is not DueState.DUE:
-            return False
+            return entry.state is DueState.MISSED and not entry.has_run
         if await self._catalog.backups.get(key(service.project, service.name, entry.run_id)) is not None:
             return False  # its run exists, and settles the entry when it ends
         return await self._ledger.decide(entry, DueState.MISSED, _NOBODY)

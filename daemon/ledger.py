@@ -34,6 +34,7 @@ class Ledger:
 
     def __init__(self, catalog: Catalog) -> None:
         self._bucket = catalog.ledger
+        self._backups = catalog.backups
 
     async def note(
         self,
@@ -73,6 +74,17 @@ class Ledger:
         """It leads to no run; False when it was decided otherwise before."""
         return await self._advance(_key(entry), state, reason, {DueState.DUE}, has_run=False)
 
+    async def reopen(self, entry: DueRecord) -> bool:
+        """The due time is open again: it was written off under a clock that was ahead.  False when somebody was quicker."""
+
+        def back(now: DueRecord) -> DueRecord:
+            if now.state is not DueState.MISSED or now.has_run:
+                return now
+            return msgspec.structs.replace(now, state=DueState.DUE, reason="")
+
+        after = await self._bucket.change(_key(entry), back, ttl_s=_KEPT_S)
+        return after is not None and after.state is DueState.DUE
+
     async def settle(self, record: BackupRecord) -> None:
         """Its run has ended.  Safe to repeat."""
         state = DueState.COMPLETED if record.was_completed else _STATE_OF_RUN.get(record.state)
@@ -81,6 +93,13 @@ class Ledger:
         name = key(record.project, record.service, _stamp(record.due_at))
         reason = record.error.message if record.error else ""
         await self._advance(name, state, reason, {DueState.DUE, DueState.REQUESTED})
+
+    async def write_off(self, project: str, service: str, reason: str) -> None:
+        """What is written down and led to no run yet is missed: the service is not followed as before."""
+        for stored in await self._bucket.select(key(project, service)):
+            entry = stored.value
+            if entry.state is DueState.DUE and await self._backups.get(key(project, service, entry.run_id)) is None:
+                await self.decide(entry, DueState.MISSED, reason)
 
     async def of_service(self, project: str, service: str) -> list[DueRecord]:
         """Newest first."""

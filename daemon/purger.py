@@ -5,6 +5,7 @@ Everything is taken up again where it was cut off: the service's or project's ow
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 from typing import Any, Final
 
@@ -28,20 +29,36 @@ _CANCELLED: Final = ErrorInfo(code="run.cancelled", message="its service was del
 class Purger:
     """Runs beside the reaper, under its lease."""
 
-    def __init__(self, runs: Runs, deletions: Deletions, custody: Custody) -> None:
+    def __init__(self, runs: Runs, deletions: Deletions, custody: Custody, *, patience_s: float) -> None:
         self._runs = runs
+        self._patience_s = patience_s
+        self._due_since: dict[str, float] = {}
+        """By the event loop's clock: a wall clock that is ahead for a moment must not destroy anything."""
         self._catalog = runs.catalog
         self._deletions = deletions
         self._custody = custody
 
+    def begin_term(self) -> None:
+        """A new leader has seen nothing itself."""
+        self._due_since.clear()
+
     async def sweep(self, now: datetime) -> None:
-        """Purges whatever is due to go."""
+        """Purges whatever is due to go, and has been for a while."""
+        due: dict[str, float] = {}
         for project in await self._catalog.projects.select():
-            if _is_due(project.value.deletion, now):
+            if self._is_due(f"{project.key}.-", project.value.deletion, now, due):
                 await self._guarded(project.key, self._purge_project(project))
         for service in await self._catalog.services.select():
-            if _is_due(service.value.deletion, now):
+            if self._is_due(service.key, service.value.deletion, now, due):
                 await self._guarded(service.key, self._purge_service(service))
+        self._due_since = due
+
+    def _is_due(self, what: str, deletion: Deletion | None, now: datetime, due: dict[str, float]) -> bool:
+        if deletion is None or deletion.purge_at > now:
+            return False
+        clock = asyncio.get_running_loop().time()
+        due[what] = self._due_since.get(what, clock)
+        return clock - due[what] >= self._patience_s
 
     async def _guarded(self, what: str, work: Any) -> None:
         try:
@@ -146,7 +163,3 @@ async def _begin(bucket: RecordBucket[Any], stored: Stored[Any]) -> Stored[Any]:
 def _actor(deletion: Deletion | None) -> str | None:
     """Who deleted it; None where nobody said so, or its project was deleted."""
     return (deletion.actor or None) if deletion is not None else None
-
-
-def _is_due(deletion: Deletion | None, now: datetime) -> bool:
-    return deletion is not None and deletion.purge_at <= now

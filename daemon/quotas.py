@@ -126,7 +126,7 @@ class _Waiting:
         self.needs_quota = needs_quota
         self.only_if = only_if
         self.result: tuple[UsageRecord, int] | None = None
-        self.failure: StrongroomError | None = None
+        self.failure: Exception | None = None
 
     @property
     def is_done(self) -> bool:
@@ -172,6 +172,15 @@ class _Account:
         for each, usage in zip(batch, results, strict=True):
             each.result = (usage, quota_bytes)
 
+    def _try(self, each: _Waiting, usage: UsageRecord, quota_bytes: int) -> UsageRecord:
+        """One change that cannot be made must not fail those that are written with it."""
+        each.failure = None
+        try:
+            return each.change(usage, quota_bytes)
+        except Exception as exc:  # noqa: BLE001 - it is raised to whoever asked for the change
+            each.failure = exc
+            return usage
+
     async def _quota(self) -> int:
         """Nothing for a project that is gone."""
         owner = await self._catalog.projects.get(self._project)
@@ -187,7 +196,7 @@ class _Account:
                 # After the record was read: what is written below is then written only if the condition still holds, as
                 # long as whatever ends it changes the record afterwards.
                 if each.only_if is None or await each.only_if():
-                    usage = each.change(usage, quota_bytes)
+                    usage = self._try(each, usage, quota_bytes)
                 results.append(usage)
             try:
                 if usage is not before and stored is not None:

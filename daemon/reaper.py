@@ -26,8 +26,10 @@ from daemon.runs.runs import Runs
 
 log = structlog.get_logger()
 
-_CUT_OFF_S: Final = 60.0
-"""A place that was taken this long ago, and for which there is still no record, was taken by somebody who was cut off."""
+_LONG_AGO: Final = 6
+_CUT_OFF_S: Final = 300.0
+"""A place that was taken this long ago, and for which there is still no record, was taken by somebody who was cut off.
+Much longer than anybody tries to make room in the quota (`daemon.runs.requesting`)."""
 
 
 class ReaperSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -47,6 +49,8 @@ class ReaperSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """How often the whole bucket is listed."""
     purge_every_s: float = 300
     """How often it is looked for deleted projects and services whose grace is over."""
+    purge_after_s: float = 3600
+    """How long a grace has to be over, by a clock that does not step, before anything is destroyed."""
 
 
 class Reaper:
@@ -70,6 +74,7 @@ class Reaper:
         self._requested_since: dict[tuple[str, int], float] = {}
         self._without_record: dict[str, float] = {}
         self._alive: dict[str, datetime] = {}
+        self._looked_at = 0.0
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -80,6 +85,7 @@ class Reaper:
         self._requested_since.clear()
         self._alive.clear()
         self._without_record.clear()
+        self._purger.begin_term()
         # Side by side: while a large project is purged, or the bucket is listed, lost runs are found all the same.
         async with asyncio.TaskGroup() as group:
             for every_s, sweep in (
@@ -102,6 +108,11 @@ class Reaper:
 
     async def sweep(self, now: datetime) -> None:
         """One look at everything under way."""
+        clock = asyncio.get_running_loop().time()
+        if clock - self._looked_at > _LONG_AGO * self._settings.every_s:
+            # Whatever kept it from looking, it has not seen who was silent meanwhile.
+            self._last_named.clear()
+        self._looked_at = clock
         running: set[tuple[str, int]] = set()
         markers = await self._catalog.active.select()
         for marker in markers:

@@ -35,8 +35,10 @@ _UNSUCCESSFUL: Final = frozenset({RunState.FAILED, RunState.CANCELLED, RunState.
 class Retention:
     """Plans, and applies plans.  Applying twice, or in two coordinators at once, deletes nothing more."""
 
-    def __init__(self, runs: Runs, deletions: Deletions) -> None:
+    def __init__(self, runs: Runs, deletions: Deletions, *, lists_may_lag: bool = False) -> None:
         self._runs = runs
+        self._lists_may_lag = lists_may_lag
+        """Whether lists are answered by replicas, of which one may be behind."""
         self._catalog = runs.catalog
         self._deletions = deletions
         self._making_room: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -56,7 +58,8 @@ class Retention:
         backups = await self._backups(service)
         planned = self._plan(backups, owner, service.retention)
         await self._state_freeze(service, planned.freeze)
-        if record.state is RunState.COMPLETED:
+        # A list that does not have the run itself is older than what has to be decided: the next run makes up for it.
+        if record.state is RunState.COMPLETED and any(stored.value.id == record.id for stored in backups):
             await self._delete(service, planned.expired)
         await self._forget_failures(backups)
 
@@ -66,6 +69,10 @@ class Retention:
         await self._state_freeze(service, planned.freeze)
         await self._delete(service, planned.expired)
         return planned
+
+    def is_making_room(self, project: str) -> bool:
+        """Whether somebody is at it: a run that could wait need not stand in line."""
+        return self._making_room[project].locked()
 
     async def make_room(self, project: str, service: str, wanted_bytes: int) -> bool:
         """Whether the project has so many bytes free now, after deleting what no policy of it insists on, if need be.
@@ -80,7 +87,7 @@ class Retention:
                 if not room:
                     return False
                 for of, verdict, reason in room:
-                    if not await self._delete_one(of, verdict, reason):
+                    if not await self._still_holds(of) or not await self._delete_one(of, verdict, reason):
                         passed_over.add(verdict.run.id)
             return True
 
@@ -122,16 +129,28 @@ class Retention:
         return owner.value, stored.value
 
     async def _backups(self, service: ServiceRecord) -> list[Stored[BackupRecord]]:
-        return await self._catalog.backups.select(key(service.project, service.name))
+        """All records of the service, oldest first, as the stream's leader has them."""
+        listed = await self._catalog.backups.select(key(service.project, service.name))
+        if not self._lists_may_lag:
+            return listed
+        # A replica may have answered: what it did not know yet is in no list, but what it listed is read again.
+        fresh = await asyncio.gather(*(self._catalog.backups.get(stored.key) for stored in listed))
+        return [stored for stored in fresh if stored is not None]
 
     async def _delete(self, service: ServiceRecord, expired: Sequence[Verdict]) -> None:
-        """Oldest first.  Stops where the policy is changed meanwhile: whoever changed it applies the new one."""
+        """Oldest first.  Stops where the policy is changed meanwhile, since whoever changed it applies the new one, and when
+        retention has to hold still."""
         for verdict in expired:
-            current = await self._current(service.project, service.name)
-            if current is None or current[1].retention != service.retention:
-                log.info("retention.policy_changed", project=service.project, service=service.name)
+            if not await self._still_holds(service):
+                log.info("retention.stopped", project=service.project, service=service.name)
                 return
             await self._delete_one(service, verdict, verdict.reason)
+
+    async def _still_holds(self, service: ServiceRecord) -> bool:
+        current = await self._current(service.project, service.name)
+        state = await self._catalog.states.get(key(service.project, service.name))
+        is_frozen = state is not None and state.value.freeze is not None
+        return current is not None and current[1].retention == service.retention and not is_frozen
 
     async def _delete_one(self, service: ServiceRecord, verdict: Verdict, reason: str) -> bool:
         try:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -27,7 +27,7 @@ from contracts.records import ServiceRecord, ServiceState
 from contracts.tasks import cancellable
 from daemon.catalog.buckets import Stored, key
 from daemon.catalog.catalog import Catalog
-from daemon.due_runs import DueRuns, Outcome
+from daemon.due_runs import DueRuns, Followed, Outcome
 from daemon.schedules import next_due
 
 log = structlog.get_logger()
@@ -35,6 +35,7 @@ log = structlog.get_logger()
 _SUBJECTS: Final = ("strongroom.event.service.*.*.*", "strongroom.event.project.*.*.*")
 """What may change when a service is due; each is followed by a look at the record itself."""
 
+_CHANGES_A_TICK: Final = 256
 _LOOK_BACK: Final = timedelta(days=1)
 _ALL: Final = "-"
 """In an event's subject, where it is about no single service."""
@@ -56,10 +57,12 @@ class SchedulerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 class _Watched:
     """A service as the scheduler knows it."""
 
-    __slots__ = ("decided_until", "due", "in_hand", "service", "wait_until")
+    __slots__ = ("decided_until", "due", "in_hand", "service", "since", "wait_until")
 
-    def __init__(self, service: ServiceRecord, state: ServiceState) -> None:
+    def __init__(self, service: ServiceRecord, state: ServiceState, now: datetime) -> None:
         self.service = service
+        self.since = min(service.due_after, now)
+        """Not later than it is first seen: a service that was added under a clock that was ahead is due all the same."""
         self.decided_until = state.decided_until
         self.due: datetime | None = None
         self.in_hand = False
@@ -72,11 +75,8 @@ class _Watched:
         Where more than the present is followed already, the clock was ahead once: it must not silence the schedule until it
         is reached again.  Then a day is looked back on, in which nothing happens twice, since it stands in the ledger.
         """
-        since = self.service.due_after
-        until = max(since, self.decided_until) if self.decided_until is not None else since
-        if until <= now:
-            return until
-        return max(min(since, now), now - _LOOK_BACK)
+        until = max(self.since, self.decided_until) if self.decided_until is not None else self.since
+        return until if until <= now else max(min(self.since, now), now - _LOOK_BACK)
 
 
 class Scheduler:
@@ -125,17 +125,25 @@ class Scheduler:
         loop = asyncio.get_running_loop()
         reload_at = loop.time()
         while True:
-            try:
-                if loop.time() >= reload_at:
-                    await self._reload()
-                    reload_at = loop.time() + self._settings.reload_s
-                await self._take_changes()
-                self._tick(loop.time())
-            except StrongroomError as exc:
-                log.warning("scheduler.postponed", code=exc.code, reason=exc.message)
-            except Exception:
-                log.exception("scheduler.failed")
+            if loop.time() >= reload_at:
+                reload_at = loop.time() + self._settings.reload_s
+                if not await self._guarded(self._reload()):
+                    reload_at = loop.time() + self._settings.retry_s
+            await self._guarded(self._take_changes())
+            # Whatever could not be read now: what is known is followed.
+            self._tick(loop.time())
             await asyncio.sleep(self._settings.tick_s)
+
+    async def _guarded(self, work: Coroutine[None, None, None]) -> bool:
+        """Whether it went well."""
+        try:
+            await work
+            return True
+        except StrongroomError as exc:
+            log.warning("scheduler.postponed", code=exc.code, reason=exc.message)
+        except Exception:
+            log.exception("scheduler.failed")
+        return False
 
     def _tick(self, clock: float) -> None:
         """Puts whatever is due into the hands of the workers."""
@@ -170,10 +178,10 @@ class Scheduler:
             watched = self._watched.get(ref)
             if watched is None:
                 continue
-            outcome = Outcome.WAIT
             now = self._now()
+            followed = Followed(Outcome.WAIT, watched.followed_until(now))
             try:
-                outcome = await self._due_runs.follow(watched.service, watched.followed_until(now), now)
+                followed = await self._due_runs.follow(watched.service, followed.until, now)
             except StrongroomError as exc:
                 log.warning("due.postponed", service=ref, code=exc.code, reason=exc.message)
             except Exception:
@@ -182,11 +190,11 @@ class Scheduler:
                 watched.in_hand = False
             if self._watched.get(ref) is not watched:
                 continue  # it was changed or deleted meanwhile
-            if outcome is Outcome.WAIT:
+            watched.decided_until = followed.until
+            if followed.outcome is Outcome.WAIT:
                 watched.wait_until = asyncio.get_running_loop().time() + self._settings.retry_s
                 self._waiting.add(ref)
                 continue
-            watched.decided_until = now
             # Asked anew: the clock may have been set back while this was done.
             self._await_next(ref, watched, self._now())
 
@@ -198,8 +206,8 @@ class Scheduler:
     async def _reload(self) -> None:
         """Everything anew: what is the same as before goes on undisturbed."""
         projects = {stored.key: stored.value for stored in await self._catalog.projects.select()}
-        states = {stored.key: stored.value for stored in await self._catalog.states.select()}
-        services = await self._catalog.services.select()
+        states = {stored.key: stored.value for stored in await self._catalog.states.select(skip_unreadable=True)}
+        services = await self._catalog.services.select(skip_unreadable=True)
         seen = set()
         for stored in services:
             owner = projects.get(stored.value.project)
@@ -213,7 +221,7 @@ class Scheduler:
         heapq.heapify(self._heap)
 
     async def _take_changes(self) -> None:
-        while self._changed:
+        for _ in range(min(len(self._changed), _CHANGES_A_TICK)):
             ref = self._changed.pop()
             try:
                 await self._look_again(ref)
@@ -243,7 +251,7 @@ class Scheduler:
         if known is not None and known.service == service:
             return
         self._waiting.discard(ref)
-        watched = self._watched[ref] = _Watched(service, state)
+        watched = self._watched[ref] = _Watched(service, state, self._now())
         self._await_next(ref, watched, self._now())
 
     def _forget(self, ref: str) -> None:

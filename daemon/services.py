@@ -11,7 +11,7 @@ import msgspec
 from contracts.control import BackupVerdict, DueTimes, RetentionView, ServiceView
 from contracts.errors import Conflict, InvalidInput, NotFound
 from contracts.ids import check_slug
-from contracts.policy.retention import RetentionPlan, RetentionPolicy, Verdict
+from contracts.policy.retention import RetentionPlan, RetentionPolicy, Rule, Verdict
 from contracts.policy.schedule import Schedule
 from contracts.policy.success import due_figures
 from contracts.records import Deletion, ProjectRecord, RunState, ServiceRecord
@@ -22,6 +22,8 @@ from daemon.retention import Retention
 from daemon.runs.runs import Runs
 from daemon.schedules import next_due, next_dues
 
+_DELETING_RULES: Final = frozenset({Rule.CLASS_MAXIMUM, Rule.TOTAL_SIZE, Rule.TOTAL_COUNT, Rule.FROZEN})
+"""What deletes, now or when retention does not hold still any more."""
 _FIGURES_OF: Final = timedelta(days=30)
 
 
@@ -86,8 +88,11 @@ class Services:
     async def set_schedule(self, project: str, service: str, schedule: Schedule | None, *, actor: str) -> ServiceRecord:
         """What is due from now on.  Raises: NotFound, Conflict `record.changed`, `service.deleted`."""
         _, stored = await self._catalog.need_live_service(project, service)
+        if schedule == stored.value.schedule:
+            return stored.value
         record = msgspec.structs.replace(stored.value, schedule=schedule, scheduled_since=self._runs.now())
         await self._catalog.services.update(stored.key, record, stored.revision)
+        await self._runs.ledger.write_off(project, service, "the schedule was changed before any node could make it")
         await self._tell("changed", record, actor=actor, facts={"changed": "schedule"})
         return record
 
@@ -103,19 +108,20 @@ class Services:
         planned = await self._retention.plan(owner, stored.value, policy)
         if dry_run:
             return _retention_view(stored.value, policy, planned, applied=False)
-        if planned.expired and not confirm:
-            count = len(planned.expired)
+        if not confirm and (count := sum(verdict.rule in _DELETING_RULES for verdict in planned.verdicts)):
+            when = "as soon as it is not frozen any more" if planned.freeze else "at once"
             raise Conflict(
                 "retention.unconfirmed",
-                f"this policy deletes {count} backup{'' if count == 1 else 's'} of {project}/{service} at once: look at "
-                "them with a dry run, then confirm",
+                f"this policy deletes {count} backup{'' if count == 1 else 's'} of {project}/{service} {when}: look at them "
+                "with a dry run, then confirm",
                 field="confirm",
             )
         record = msgspec.structs.replace(stored.value, retention=policy)
         await self._catalog.services.update(stored.key, record, stored.revision)
         await self._tell("changed", record, actor=actor, facts={"changed": "retention"})
-        followed = await self._retention.apply(owner, record)
-        return _retention_view(record, policy, followed, applied=True)
+        if confirm:
+            planned = await self._retention.apply(owner, record)
+        return _retention_view(record, policy, planned, applied=True)
 
     async def retention(self, project: str, service: str) -> RetentionView:
         """Why each backup is kept, and what the next one will cost."""
@@ -159,6 +165,7 @@ class Services:
         now = self._runs.now()
         record = msgspec.structs.replace(stored.value, deletion=Deletion(at=now, purge_at=now + self._grace, actor=actor))
         await self._catalog.services.update(stored.key, record, stored.revision)
+        await self._runs.ledger.write_off(project, service, "the service was deleted before any node could make it")
         assert record.deletion is not None
         await self._tell("deleted", record, actor=actor, facts={"purge_at": record.deletion.purge_at.isoformat()})
         return record

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
 import msgspec
+import structlog
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
@@ -24,10 +25,12 @@ from nats.js.errors import (
 )
 
 from contracts.bus import patiently
-from contracts.errors import Conflict, StrongroomError
+from contracts.errors import Conflict, InvalidInput, StrongroomError
 from contracts.wire import Decoder, encode
 
 T = TypeVar("T")
+
+log = structlog.get_logger()
 
 WRONG_LAST_SEQUENCE: Final = frozenset({10071, 10164})
 _TOO_MANY_SUBJECTS: Final = "413"
@@ -124,13 +127,27 @@ class RecordBucket(Generic[T]):
         purge = {"KV-Operation": "PURGE", "Nats-Rollup": "sub"}
         await self._write(key, b"", revision, headers=purge, ttl_s=_TOMBSTONE_TTL_S)
 
-    async def select(self, prefix: str = "") -> list[Stored[T]]:
-        """All records whose keys begin with the tokens of `prefix`, in order of their keys."""
+    async def select(self, prefix: str = "", *, skip_unreadable: bool = False) -> list[Stored[T]]:
+        """All records whose keys begin with the tokens of `prefix`, in order of their keys.
+
+        With `skip_unreadable`, one that cannot be read (a newer version may have written it) is logged and left out.
+        Raises: InvalidInput for it otherwise.
+        """
         pattern = f"{self._prefix}{prefix}.>" if prefix else f"{self._prefix}>"
         found = await patiently(lambda: self._batch(pattern), f"select {self.name} {prefix}")
         if found is None:
             found = await self._scan(prefix)
-        return sorted(found, key=lambda stored: stored.key)
+        read = (self._read(raw, skip_unreadable=skip_unreadable) for raw in sorted(found, key=lambda raw: raw.key))
+        return [stored for stored in read if stored is not None]
+
+    def _read(self, raw: Stored[bytes], *, skip_unreadable: bool) -> Stored[T] | None:
+        try:
+            return Stored(raw.key, self._decoder.decode(raw.value), raw.revision)
+        except InvalidInput as exc:
+            if not skip_unreadable:
+                raise
+            log.error("record.unreadable", bucket=self.name, key=raw.key, field=exc.field, reason=exc.message)
+            return None
 
     async def _last_revision(self, key: str) -> int:
         """Of a key without a record: that of its tombstone, or 0."""
@@ -175,7 +192,7 @@ class RecordBucket(Generic[T]):
                     return last.revision
             raise RecordChanged(self.name, key) from exc
 
-    async def _batch(self, pattern: str) -> list[Stored[T]] | None:
+    async def _batch(self, pattern: str) -> list[Stored[bytes]] | None:
         """All matches by one request, or None when there are more than the server gives at once: 1,024, or about 64 MB.
 
         The server ends an answer that grew too large as if it were whole, and says only in `Nats-Num-Pending` of the last
@@ -186,7 +203,7 @@ class RecordBucket(Generic[T]):
         try:
             request = msgspec.json.encode({"multi_last": [pattern]})
             await self._client.publish(f"$JS.API.DIRECT.GET.{self._stream}", request, reply=inbox)
-            found: list[Stored[T]] = []
+            found: list[Stored[bytes]] = []
             while True:
                 message = await subscription.next_msg(timeout=5)
                 headers = message.headers or {}
@@ -201,20 +218,20 @@ class RecordBucket(Generic[T]):
                     raise ServiceUnavailableError  # no leader, or a record expired in between: asked again
                 if "KV-Operation" not in headers and "Nats-Marker-Reason" not in headers:
                     key = headers["Nats-Subject"].removeprefix(self._prefix)
-                    found.append(Stored(key, self._decoder.decode(message.data), int(headers["Nats-Sequence"])))
+                    found.append(Stored(key, message.data, int(headers["Nats-Sequence"])))
         finally:
             await subscription.unsubscribe()
 
-    async def _scan(self, prefix: str) -> list[Stored[T]]:
+    async def _scan(self, prefix: str) -> list[Stored[bytes]]:
         kv = await patiently(lambda: self._js.key_value(self.name), f"open {self.name}")
         watcher = await kv.watch(f"{prefix}.>" if prefix else ">", ignore_deletes=True)
         try:
-            found: list[Stored[T]] = []
+            found: list[Stored[bytes]] = []
             async for entry in watcher:
                 if entry is None:
                     break
                 assert entry.revision is not None
-                found.append(Stored(entry.key, self._decoder.decode(entry.value or b""), entry.revision))
+                found.append(Stored(entry.key, entry.value or b"", entry.revision))
             return found
         finally:
             await watcher.stop()  # type: ignore[no-untyped-call]

@@ -50,6 +50,8 @@ class NatsSettings:
     max_file_bytes: int = 8 * 1024 * MIB
     """Room for all streams and buckets.  A million backup records need less than 1 GiB; the rest is events and logs."""
     max_memory_bytes: int = 128 * MIB
+    ping_interval_s: int = 10
+    """Whoever does not answer two of these is cut off."""
 
 
 def inbox_prefix(node: str) -> str:
@@ -69,7 +71,7 @@ def render_config(settings: NatsSettings) -> str:
         f"listen: {_quote(f'{settings.host}:{settings.port}')}",
         "# An agent that vanished without a word is noticed within a minute.",
         "# Of several coordinators, one whose host is gone is still sent its share of questions until it is cut off.",
-        'ping_interval: "10s"',
+        f'ping_interval: "{settings.ping_interval_s}s"',
         "ping_max: 2",
         "# A report names every artifact of a backup, and there may be thousands.",
         f"max_payload: {8 * MIB}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contracts.multipart import part_start
 from contracts.records import BackupRecord, UploadRecord
-from daemon.quotas import exceeded
+from daemon.quotas import MANIFEST, exceeded
 from daemon.runs.requesting import MakeRoom
 from daemon.runs.runs import Runs
 
@@ -29,7 +29,10 @@ class Allowance:
         allowed = await self._runs.quotas.grant_ahead(record, str(upload.index), ends)
         enough = first_end if len(numbers) == 1 else begin + 1
         while allowed < enough and await self._make_room(record.project, record.service, first_end - allowed):
+            before = allowed
             allowed = await self._runs.quotas.grant(record, str(upload.index), first_end)
+            if allowed == before:
+                break  # the run was ended meanwhile and may have nothing any more, or others were quicker again
         if allowed <= begin:
             await self._refuse(record, upload, first_end)
         return allowed
@@ -39,6 +42,13 @@ class Allowance:
         allowed = await self._runs.quotas.grant(record, str(upload.index), size_bytes)
         if allowed < size_bytes:
             await self._refuse(record, upload, size_bytes)
+
+    async def for_manifest(self, record: BackupRecord, size_bytes: int) -> bool:
+        """Whether the manifest, without which all that was stored is worth nothing, may have as many bytes as it has."""
+        allowed = await self._runs.quotas.grant(record, MANIFEST, size_bytes)
+        if allowed < size_bytes and await self._make_room(record.project, record.service, size_bytes - allowed):
+            allowed = await self._runs.quotas.grant(record, MANIFEST, size_bytes)
+        return allowed >= size_bytes
 
     async def _refuse(self, record: BackupRecord, upload: UploadRecord, wanted_bytes: int) -> None:
         owner = await self._runs.catalog.need_project(record.project)

@@ -36,7 +36,7 @@ from contracts.asks import (
     SignedPart,
     question_decoder,
 )
-from contracts.errors import Conflict, Corrupt, ErrorInfo, InvalidInput, NotFound, StrongroomError
+from contracts.errors import Conflict, Corrupt, ErrorInfo, InvalidInput, NotFound, RunFailed, StrongroomError
 from contracts.multipart import MAX_PARTS, base_part_size, part_size, part_start
 from contracts.object_keys import artifact_key
 from contracts.records import ArtifactRecord, BackupRecord, RestoreRecord, RunKind, RunState, ServiceRecord, UploadRecord
@@ -173,6 +173,11 @@ class Asks:
         known = await self._catalog.uploads.get(name)
         if known is not None and known.value.closed is not None:
             raise InvalidInput("input.invalid", f"artifact {ask.index} is closed already", field="index")
+        if known is None and await self._store.size_of(upload.object_key) is not None:
+            # No attempt of this run can have made it: the catalogue has forgotten a backup that had the same id.
+            raise RunFailed(
+                "upload.occupied", f"the bucket has an object at {upload.object_key} already; it was left as it is"
+            )
         if known is None or not known.value.upload_id:
             # The record comes first: cut off after the next line, somebody still knows where to look for parts.
             revision = known.revision if known else await self._catalog.uploads.create(name, upload)
@@ -195,7 +200,7 @@ class Asks:
         """A run that was ended while the store joined the parts has left an object that nobody else knows of."""
         stored = await self._catalog.backups.get(key(upload.project, upload.service, upload.run_id))
         if stored is not None:
-            await self._runs.clear_if_ended(stored.value)
+            await self._runs.remove_if_ended(stored.value, [upload.object_key])
 
     async def _still_current(self, node: str, record: BackupRecord) -> None:
         """The run may have ended while the store was asked; then whoever ended it did not see this upload."""
@@ -238,9 +243,7 @@ class Asks:
             sha256=ask.sha256,
             attributes=upload.attributes,
         )
-        # A repeated close finds the object complete already, when only the answer or the record was lost.
-        if await self._store.size_of(upload.object_key) is None:
-            await self._complete(upload, ask)
+        await self._complete(upload, ask)
         size = await self._store.size_of(upload.object_key)
         if size != ask.stored_bytes:
             raise Corrupt(
@@ -264,7 +267,8 @@ class Asks:
             check_held(upload, await self._store.list_parts(upload.object_key, upload.upload_id), ask.parts)
             await self._store.complete_upload(upload.object_key, upload.upload_id, ask.parts)
         except Corrupt as exc:
-            # The same question, asked before, may have completed it a moment ago: then the upload is gone, the object there.
+            # The same question, asked before, may have completed it, when only the answer or the record was lost: then the
+            # upload is gone, the object there.
             if exc.code != "store.missing" or await self._store.size_of(upload.object_key) is None:
                 raise
 

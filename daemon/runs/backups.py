@@ -12,7 +12,7 @@ from contracts.records import BackupRecord, RunKind, RunState
 from contracts.reports import BackupFinished
 from contracts.wire import encode
 from daemon.catalog.buckets import RecordChanged, key
-from daemon.quotas import MANIFEST
+from daemon.runs.allowance import Allowance
 from daemon.runs.runs import Runs
 from daemon.runs.transitions import check_current, complete_backup
 
@@ -20,8 +20,9 @@ from daemon.runs.transitions import check_current, complete_backup
 class Backups:
     """The life of backups, on top of what all runs have in common."""
 
-    def __init__(self, runs: Runs) -> None:
+    def __init__(self, runs: Runs, allowance: Allowance) -> None:
         self._runs = runs
+        self._allowance = allowance
         self._catalog = runs.catalog
 
     async def finish(self, node: str, report: BackupFinished) -> None:
@@ -44,8 +45,7 @@ class Backups:
                 return
             tagged = await self._with_time_tags(record)
             manifest = encode(_manifest(tagged, report))
-            granted = await self._runs.quotas.grant(record, MANIFEST, len(manifest))
-            if granted < len(manifest):
+            if not await self._allowance.for_manifest(record, len(manifest)):
                 error = ErrorInfo(
                     code="quota.exceeded",
                     message=f"the project's quota has no room for the manifest of {len(manifest)} bytes; nothing was kept",
@@ -59,7 +59,9 @@ class Backups:
             try:
                 await self._catalog.backups.update(stored.key, after, stored.revision)
             except RecordChanged:
-                await self._runs.clear_if_ended(record)
+                await self._runs.remove_if_ended(
+                    record, [object_key, *(artifact.object_key for artifact in report.artifacts)]
+                )
                 continue
             await self._runs.settle(after)
             return

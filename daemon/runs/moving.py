@@ -34,7 +34,7 @@ class Mover:
             record = stored.value
             if (record.attempt, record.node) != (failed.attempt, failed.node):
                 return True  # somebody else decided the same in the same moment
-            if not may_move(record, error, self._runs.max_attempts):
+            if not may_move(record, error, self._runs.max_attempts) or await self._runs.is_whole(record):
                 return False
             placement = await self._find_place(record)
             if placement is None:

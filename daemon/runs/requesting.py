@@ -6,7 +6,9 @@ node's queue.  Whatever cuts that off, the place is what the reaper finds.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
 import msgspec
 
@@ -29,6 +31,9 @@ from daemon.catalog.catalog import backup_marker
 from daemon.runs.nodes_alive import alive_nodes
 from daemon.runs.placement import Placement, place_requested
 from daemon.runs.runs import Runs, active_run
+
+_MAKING_ROOM_S: Final = 120.0
+"""How long a run may wait for room while it has its place and no record yet; the reaper waits longer than that."""
 
 MakeRoom = Callable[[str, str, int], Awaitable[bool]]
 """Deletes what the project's policies allow so that a service (project, name) can have so many bytes more; whether they were
@@ -114,7 +119,8 @@ class Requests:
             if record.due_at is None:
                 raise
             # Somebody else was here meanwhile.  If the run was even settled, what was held just now is held for nobody.
-            if await self._catalog.active.get(backup_marker(record.project, record.service)) is None:
+            held = await self._catalog.active.get(backup_marker(record.project, record.service))
+            if held is None or held.value.run_id != record.id:
                 await self._runs.quotas.drop(record.project, record.service, record.id)
             return
         await self._runs.hand_over(record)
@@ -139,17 +145,25 @@ class Requests:
         """Raises: Conflict `quota.exceeded`, for a manual run after its place was freed."""
         state = await self._catalog.states.get(key(record.project, record.service))
         estimate = (state.value.last_size_bytes if state is not None else None) or 0
+        give_up_at = asyncio.get_running_loop().time() + _MAKING_ROOM_S
         while True:
             try:
                 await self._runs.quotas.reserve(record, estimate)
                 return
             except Conflict:
                 # Room that was made may be taken by another run before this one comes to it: then once more.
-                if await self._make_room(record.project, record.service, estimate):
+                if await self._find_room(record, estimate, give_up_at):
                     continue
                 if record.due_at is None:
                     await self._runs.release(backup_marker(record.project, record.service), record.id)
                 raise
+
+    async def _find_room(self, record: BackupRecord, estimate: int, give_up_at: float) -> bool:
+        try:
+            async with asyncio.timeout_at(give_up_at):
+                return await self._make_room(record.project, record.service, estimate)
+        except TimeoutError:
+            return False
 
     async def _end_at_once(self, record: BackupRecord, state: RunState, error: ErrorInfo) -> BackupRecord:
         """The run has its place, and nothing else: written down as it ended."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ from nats.js import JetStreamContext
 
 from contracts.bus import patiently
 from contracts.errors import Conflict, ErrorInfo, StrongroomError
-from contracts.object_keys import backup_prefix
+from contracts.object_keys import backup_prefix, manifest_key
 from contracts.records import (
     ActiveRun,
     Activity,
@@ -163,14 +163,14 @@ class Runs:
         if not await self.end(kind, stored, RunState.CANCELLED, error):
             raise Conflict("run.not_current", f"{kind} {stored.value.id} has ended already: it is {stored.value.state}")
 
-    async def clear_if_ended(self, record: BackupRecord) -> None:
-        """Removes what was written for a run that somebody ended without success in the same moment.
+    async def remove_if_ended(self, record: BackupRecord, object_keys: Sequence[str]) -> None:
+        """Removes what was just written for a run that somebody ended without success in the same moment.
 
         Decided by the run as it is now: objects of a completed one are never touched.
         """
         stored = await self.catalog.backups.get(key(record.project, record.service, record.id))
         if stored is not None and stored.value.state in (RunState.FAILED, RunState.CANCELLED, RunState.MISSED):
-            await self.store.clear(backup_prefix(record.project, record.service, record.id))
+            await self.store.remove(object_keys)
 
     async def report_waits(self, node: str) -> bool:
         """Whether reports of this node are stored and not yet dealt with: what they say is true before it is known."""
@@ -204,8 +204,7 @@ class Runs:
             await self.quotas.commit(record)
             await self._remember(record)
         else:
-            await self.uploads.discard_all(record)
-            await self.store.clear(backup_prefix(record.project, record.service, record.id))
+            await self._clear_up(record)
             await self.quotas.drop(record.project, record.service, record.id)
         await self.ledger.settle(record)
         try:
@@ -214,12 +213,28 @@ class Runs:
             # The next backup makes up for it; until then more is kept than need be.
             log.warning("backup.aftermath_postponed", run_id=record.id, code=exc.code, reason=exc.message)
 
+    async def _clear_up(self, record: BackupRecord) -> None:
+        """Nothing is left of a run without success, unless the bucket knows better."""
+        if await self.is_whole(record):
+            # A catalogue that was set back to an older state, say, asks for runs that were completed in the meantime.
+            log.error("backup.unrecorded", project=record.project, service=record.service, run_id=record.id)
+            await self.uploads.forget_all(record)
+            return
+        await self.uploads.discard_all(record)
+        await self.store.clear(backup_prefix(record.project, record.service, record.id))
+
+    async def is_whole(self, record: BackupRecord) -> bool:
+        """Whether the bucket has the run's manifest, which is written after everything else: whatever the catalogue says,
+        all bytes of that backup are there, and no machine may remove them for a run that did not succeed."""
+        return await self.store.size_of(manifest_key(record.project, record.service, record.id)) is not None
+
     async def _remember(self, record: BackupRecord) -> None:
         """What later runs of the service go by, even when this one's record is gone."""
 
         def newer(state: ServiceState) -> ServiceState:
             last = state.last_automatic_at
-            if record.due_at is not None and (last is None or record.due_at > last):
+            # One that lies in the future was remembered under a clock that was ahead.
+            if record.due_at is not None and (last is None or record.due_at > last or last > self.now()):
                 last = record.due_at
             if (last, record.size_bytes) == (state.last_automatic_at, state.last_size_bytes):
                 return state

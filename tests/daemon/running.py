@@ -29,7 +29,7 @@ from tests.servers.s3 import Bucket
 Q = TypeVar("Q")
 A = TypeVar("A")
 
-QUICK_REAPER = ReaperSettings(every_s=0.1, start_deadline_s=60, lost_after_s=60, purge_every_s=0.1)
+QUICK_REAPER = ReaperSettings(every_s=0.1, start_deadline_s=60, lost_after_s=60, purge_every_s=0.1, purge_after_s=0)
 QUICK_SCHEDULER = SchedulerSettings(tick_s=0.02, retry_s=0.1)
 
 

@@ -39,6 +39,7 @@ async def due_in(operator: PlatformOperator, seconds: float) -> None:
 async def test_a_leader_that_is_gone_or_stands_still_is_replaced_within_15_s_and_its_due_time_leads_to_one_run(
     platform: Platform, orders: Database, number: signal.Signals
 ) -> None:
+    platform.nats.set_ping_interval(2)
     platform.write_service()
     platform.start_coordinator("first")
     await eventually(lambda: leads(platform, "first"), HANDOVER_S)

@@ -48,6 +48,7 @@ class NatsServer:
         self.coordinator_seed = directory / "coordinator.nk"
         self.operator_seed = directory / "operator.nk"
         self.node_seeds: dict[str, Path] = {}
+        self._ping_interval_s = NatsSettings.ping_interval_s
         self._config = directory / "nats.conf"
         self._process = ServerProcess(
             "nats-server", [str(find_program(NATS_SERVER)), "-c", str(self._config)], directory=directory
@@ -91,6 +92,14 @@ class NatsServer:
     def set_nodes(self, nodes: Iterable[str]) -> None:
         """Makes these the nodes that may connect, while the server runs; seeds of known nodes stay as they are."""
         self._set_node_seeds(nodes)
+        self._reload()
+
+    def set_ping_interval(self, seconds: int) -> None:
+        """Clients that do not answer two of these are cut off, for a test that waits for that."""
+        self._ping_interval_s = seconds
+        self._reload()
+
+    def _reload(self) -> None:
         self._write_config()
         for _ in range(RELOADS):
             seen = self._process.log_path.stat().st_size
@@ -171,6 +180,7 @@ class NatsServer:
             coordinator_key=ensure_user_seed(self.coordinator_seed),
             operator_key=ensure_user_seed(self.operator_seed),
             nodes=[NodeAccess(name=node, public_key=ensure_user_seed(seed)) for node, seed in self.node_seeds.items()],
+            ping_interval_s=self._ping_interval_s,
         )
         write_private(self._config, render_config(settings))
 
