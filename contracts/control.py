@@ -8,13 +8,13 @@ the payload.  A misspelt field is an error, not a default.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Final, Generic, TypeVar
+from typing import Annotated, Any, Final, Generic, Self, TypeVar
 
 import msgspec
 
 from contracts.policy.freeze import Freeze
 from contracts.policy.quota_plan import QuotaPlan
-from contracts.policy.retention import BackupClass, Decision, Rule
+from contracts.policy.retention import BackupClass, Decision, Rule, Verdict
 from contracts.policy.retention_policy import RetentionPolicy
 from contracts.policy.schedule import Schedule
 from contracts.policy.success import DueFigures
@@ -285,6 +285,20 @@ class BackupVerdict(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     tags: list[str]
     size_bytes: int
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> Self:
+        run = verdict.run
+        return cls(
+            id=run.id,
+            at=run.at,
+            backup_class=verdict.backup_class,
+            decision=verdict.decision,
+            rule=verdict.rule,
+            reason=verdict.reason,
+            tags=list(run.tags),
+            size_bytes=run.size_bytes,
+        )
 
 
 class RetentionView(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ import msgspec
 from contracts.control import BackupVerdict, DueTimes, RetentionView, ServiceView
 from contracts.errors import Conflict, InvalidInput, NotFound
 from contracts.ids import check_slug
-from contracts.policy.retention import RetentionPlan, RetentionPolicy, Rule, Verdict
+from contracts.policy.retention import RetentionPlan, RetentionPolicy, Rule
 from contracts.policy.schedule import Schedule
 from contracts.policy.success import due_figures
 from contracts.records import Deletion, ProjectRecord, RunState, ServiceRecord
@@ -248,21 +248,7 @@ def _retention_view(
         project=record.project,
         service=record.name,
         policy=policy,
-        verdicts=[_told(verdict) for verdict in planned.verdicts],
+        verdicts=[BackupVerdict.of(verdict) for verdict in planned.verdicts],
         freeze=planned.freeze,
         applied=applied,
-    )
-
-
-def _told(verdict: Verdict) -> BackupVerdict:
-    run = verdict.run
-    return BackupVerdict(
-        id=run.id,
-        at=run.at,
-        backup_class=verdict.backup_class,
-        decision=verdict.decision,
-        rule=verdict.rule,
-        reason=verdict.reason,
-        tags=list(run.tags),
-        size_bytes=run.size_bytes,
     )

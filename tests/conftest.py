@@ -16,6 +16,12 @@ from tests.servers.s3 import Bucket, S3Factory, S3Server
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "nodes(*names): the nodes that may connect to the test's nats_server")
+    config.addinivalue_line("markers", "long: takes minutes, and so begins before all others")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of tests that run side by side, the long ones first: nothing shall have to wait for them at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 def pytest_sessionstart() -> None:

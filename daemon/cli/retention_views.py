@@ -12,7 +12,7 @@ from rich.text import Text
 
 from contracts.control import BackupVerdict, RetentionView
 from contracts.policy.freeze import Freeze
-from contracts.policy.retention import BackupClass, Decision, RetentionPlan, Verdict
+from contracts.policy.retention import BackupClass, Decision, RetentionPlan
 from contracts.policy.simulation import Simulation
 from daemon.cli.figures import count, size, stamp
 from daemon.cli.plain_text import visible
@@ -30,7 +30,7 @@ _LETTERS: Final = {
 
 def draw_plan(console: Console, planned: RetentionPlan) -> None:
     """Every backup of a list, its verdict and the sums."""
-    verdicts = [_told(verdict) for verdict in planned.verdicts]
+    verdicts = [BackupVerdict.of(verdict) for verdict in planned.verdicts]
     draw_verdicts(console, verdicts)
     _draw_sums(console, verdicts, planned.freeze, len(planned.expired))
 
@@ -58,7 +58,7 @@ def draw_simulation(console: Console, played: Simulation) -> None:
     console.print()
     _draw_calendar(console, played)
     console.print()
-    verdicts = [_told(verdict) for verdict in played.final.verdicts]
+    verdicts = [BackupVerdict.of(verdict) for verdict in played.final.verdicts]
     draw_verdicts(console, verdicts)
     _draw_sums(console, verdicts, played.final.freeze, len(played.expired))
 
@@ -85,21 +85,6 @@ def draw_verdicts(console: Console, verdicts: Sequence[BackupVerdict]) -> None:
 def frozen_line(freeze: Freeze) -> Text:
     """Why nothing is deleted at the moment."""
     return Text.assemble(("Frozen", "bad"), f": nothing expires, because {visible(freeze.reason)}.")
-
-
-def _told(verdict: Verdict) -> BackupVerdict:
-    """As the coordinator tells of it."""
-    run = verdict.run
-    return BackupVerdict(
-        id=run.id,
-        at=run.at,
-        backup_class=verdict.backup_class,
-        decision=verdict.decision,
-        rule=verdict.rule,
-        reason=verdict.reason,
-        tags=list(run.tags),
-        size_bytes=run.size_bytes,
-    )
 
 
 def _draw_sums(console: Console, verdicts: Sequence[BackupVerdict], freeze: Freeze | None, expired: int) -> None:

@@ -107,6 +107,7 @@ def settings(tmp_path: Path, nats_server: NatsServer, bucket: Bucket) -> Coordin
     )
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 async def test_a_year_ends_with_exactly_the_backups_that_the_simulator_predicts(
     settings: CoordinatorSettings, nats_server: NatsServer, bucket: Bucket
