@@ -57,9 +57,9 @@ class DueRuns:
         self._ledger = runs.ledger
         self._requests = requests
         self._start_deadline_s = start_deadline_s
-        self._tried_since: dict[str, float] = {}
-        """Since when each service waits for a node, by the event loop's clock: over several due times, where they follow
-        each other closer than the start deadline."""
+        self._tried_since: dict[str, tuple[datetime, float]] = {}
+        """Since when each service waits for a node, by the event loop's clock, and under the schedule set at that moment:
+        over several due times, where they follow each other closer than the start deadline."""
         self._noted_until: dict[str, datetime] = {}
 
     def begin_term(self) -> None:
@@ -96,22 +96,30 @@ class DueRuns:
         return owner.value, stored.value
 
     async def _act(self, owner: ProjectRecord, service: ServiceRecord, due_at: datetime, now: datetime) -> Outcome:
+        ref = key(service.project, service.name)
         entry = await self._ledger.note(service.project, service.name, due_at, now=now)
         was_written_off_early = entry.state is DueState.MISSED and not entry.has_run and entry.noted_at > now
         if entry.state is not DueState.DUE and not (was_written_off_early and await self._ledger.reopen(entry)):
+            self._tried_since.pop(ref, None)
             return Outcome.DECIDED
         late = f"caught up {_spell(now - due_at)} after it was due" if now - due_at >= _LATE else ""
-        ref = key(service.project, service.name)
         if await self._catalog.backups.get(key(service.project, service.name, entry.run_id)) is None:
-            clock = asyncio.get_running_loop().time()
-            waited_s = clock - self._tried_since.setdefault(ref, clock)
-            outcome = await self._request(owner, service, entry, overdue=waited_s >= self._start_deadline_s)
+            overdue = self._waited_s(ref, service) >= self._start_deadline_s
+            outcome = await self._request(owner, service, entry, overdue=overdue)
             if outcome is Outcome.WAIT:
                 return outcome
         # What ended at once has its state already; this brings forward only what is still open.
         await self._ledger.requested(entry, late)
         self._tried_since.pop(ref, None)
         return Outcome.DECIDED
+
+    def _waited_s(self, ref: str, service: ServiceRecord) -> float:
+        clock = asyncio.get_running_loop().time()
+        scheduled, since = self._tried_since.get(ref, (service.due_after, clock))
+        if scheduled != service.due_after:
+            since = clock  # what waited then was written off
+        self._tried_since[ref] = (service.due_after, since)
+        return clock - since
 
     async def _request(self, owner: ProjectRecord, service: ServiceRecord, entry: DueRecord, *, overdue: bool) -> Outcome:
         alive = await alive_nodes(self._runs, service.nodes)

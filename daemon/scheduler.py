@@ -22,7 +22,7 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from contracts.errors import StrongroomError
+from contracts.errors import InvalidInput, StrongroomError
 from contracts.records import ServiceRecord, ServiceState
 from contracts.tasks import cancellable
 from daemon.catalog.buckets import Stored, key
@@ -62,7 +62,7 @@ class _Watched:
     def __init__(self, service: ServiceRecord, state: ServiceState, now: datetime) -> None:
         self.service = service
         self.since = min(service.due_after, now)
-        """Not later than it is first seen: a service that was added under a clock that was ahead is due all the same."""
+        """Not later than the clock has ever said: a service that was added under one that was ahead is due all the same."""
         self.decided_until = state.decided_until
         self.due: datetime | None = None
         self.in_hand = False
@@ -165,6 +165,7 @@ class Scheduler:
         log.info("clock.set_back", seconds=round((self._seen - now).total_seconds(), 3))
         self._heap.clear()
         for ref, watched in self._watched.items():
+            watched.since = min(watched.since, now)
             if not watched.in_hand and ref not in self._waiting:
                 self._await_next(ref, watched, now)
 
@@ -205,7 +206,7 @@ class Scheduler:
 
     async def _reload(self) -> None:
         """Everything anew: what is the same as before goes on undisturbed."""
-        projects = {stored.key: stored.value for stored in await self._catalog.projects.select()}
+        projects = {stored.key: stored.value for stored in await self._catalog.projects.select(skip_unreadable=True)}
         states = {stored.key: stored.value for stored in await self._catalog.states.select(skip_unreadable=True)}
         services = await self._catalog.services.select(skip_unreadable=True)
         seen = set()
@@ -225,6 +226,9 @@ class Scheduler:
             ref = self._changed.pop()
             try:
                 await self._look_again(ref)
+            except InvalidInput as exc:
+                # It stands in nobody's way, and is looked at again with everything else.
+                log.error("service.unreadable", service=ref, field=exc.field, reason=exc.message)
             except StrongroomError:
                 self._changed.add(ref)
                 raise
@@ -232,7 +236,7 @@ class Scheduler:
     async def _look_again(self, ref: str) -> None:
         project, _, service = ref.partition(".")
         if service == _ALL:
-            self._changed.update(stored.key for stored in await self._catalog.services.select(project))
+            self._changed.update(stored.key for stored in await self._catalog.services.select(project, skip_unreadable=True))
             return
         found = await self._catalog.services.get(ref)
         owner = await self._catalog.projects.get(project)

@@ -138,7 +138,7 @@ class Services:
         return DueTimes(
             schedule=record.effective_schedule,
             is_default=record.schedule is None,
-            next=[] if is_off(owner, record) else next_dues(record.effective_schedule, max(now, record.due_after), ahead),
+            next=[] if is_off(owner, record) else next_dues(record.effective_schedule, now, ahead),
             past=entries[:past],
             figures=due_figures(entries, now - _FIGURES_OF),
         )
@@ -190,6 +190,9 @@ class Services:
             await self._catalog.services.change(
                 stored.key, lambda record: msgspec.structs.replace(record, scheduled_since=now)
             )
+            await self._runs.ledger.write_off(
+                project, stored.value.name, "the project was deleted before any node could make it"
+            )
 
     async def _check_nodes(self, nodes: Sequence[str]) -> None:
         if not nodes:
@@ -211,7 +214,7 @@ class Services:
             kind=kind_of(record.options),
             last_completed=max(completed, key=lambda b: b.requested_at, default=None),
             active=active.value.run_id if active else "",
-            next_due=None if is_off(owner, record) else next_due(record.effective_schedule, max(now, record.due_after)),
+            next_due=None if is_off(owner, record) else next_due(record.effective_schedule, now),
             freeze=state.value.freeze if state else None,
         )
 

@@ -351,6 +351,30 @@ async def test_a_run_that_streams_is_stopped_at_the_quota_and_leaves_nothing(
         assert await account(made) == (0, 0)
 
 
+async def test_a_run_that_holds_nothing_any_more_gets_an_answer_when_it_asks_for_parts(
+    settings: CoordinatorSettings, nats_server: NatsServer
+) -> None:
+    async with (
+        scene(settings, nats_server, start=START) as made,
+        speaking(made, nats_server) as agent,
+        parts_of(settings, nats_server) as (runs, _, _retention),
+    ):
+        run = await made.request("books")
+        await agent.claim(run)
+        await agent.open(run)
+        # As whoever cancels the run does, between the look at its record and the grant.
+        await runs.quotas.drop("acme", "books", run.id)
+        for count in (1, 8):
+            with pytest.raises(Conflict) as caught:
+                await more(agent, run, 2, count)
+            assert caught.value.code == "quota.exceeded"
+        await made.operator.call(control.BACKUP_CANCEL, control.RunRefRequest(project="acme", service="books", id=run.id))
+        with pytest.raises(Conflict) as caught:
+            await more(agent, run, 2)
+        assert caught.value.code == "run.not_current"
+        assert await account(made) == (0, 0)
+
+
 async def test_no_more_is_closed_than_was_granted_and_no_manifest_is_written_over_the_quota(
     settings: CoordinatorSettings, nats_server: NatsServer, bucket: Bucket
 ) -> None:

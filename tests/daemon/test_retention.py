@@ -209,6 +209,36 @@ async def test_after_a_failed_due_run_nothing_goes_until_the_next_good_one(
         assert len(await made.events("retention.frozen")) == len(await made.events("retention.resumed")) == 1
 
 
+async def test_a_policy_that_deletes_after_the_thaw_is_refused_while_frozen_unless_it_is_confirmed(
+    settings: CoordinatorSettings, nats_server: NatsServer
+) -> None:
+    async with scene(settings, nats_server, start=START) as made:
+        await made.add_service(schedule=DAILY, retention=policy(50))
+        for day in (2, 3, 4):
+            await made.passes(at(f"2026-03-0{day} 00:30"))
+        made.robot.failure = lambda _: dump_failed()
+        await made.passes(at("2026-03-05 00:30"))
+        made.robot.failure = lambda _: None
+        before = await kept(made)
+        with pytest.raises(Conflict, match="deletes 2 backups of acme/orders as soon as it is not frozen") as caught:
+            await set_retention(made, policy(1))
+        assert (caught.value.code, caught.value.field) == ("retention.unconfirmed", "confirm")
+        assert (await show(made)).record.retention == policy(50)
+        assert await made.events("service.changed") == []
+        # One that deletes nothing then either needs nobody's consent.
+        assert (await set_retention(made, policy(40))).applied
+        await made.passes(at("2026-03-06 00:30"))
+        assert (await kept(made))[:-1] == before
+
+        made.robot.failure = lambda _: dump_failed()
+        await made.passes(at("2026-03-07 00:30"))
+        made.robot.failure = lambda _: None
+        assert (await set_retention(made, policy(1), confirm=True)).applied
+        assert (await kept(made))[:-1] == before
+        good = await made.passes(at("2026-03-08 00:30"))
+        assert await kept(made) == [good.run_id]
+
+
 async def test_a_newest_backup_that_is_suspiciously_small_freezes_until_one_of_the_usual_size(
     settings: CoordinatorSettings, nats_server: NatsServer
 ) -> None:
