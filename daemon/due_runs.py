@@ -81,6 +81,10 @@ class DueRuns:
         outcome = await self._act(owner, service, newest, now)
         await self._note_passed(service, passed, now)
         if outcome is Outcome.WAIT:
+            if await self._current(service) is None:
+                # Changed while its entry was written: whoever changed it did not see the entry.
+                reason = "the schedule was changed before any node could make it"
+                await self._ledger.write_off(service.project, service.name, reason)
             return Followed(outcome, passed[-1] if passed else after)
         await self._remember(service, newest)
         return Followed(outcome, now)
@@ -99,7 +103,7 @@ class DueRuns:
         ref = key(service.project, service.name)
         entry = await self._ledger.note(service.project, service.name, due_at, now=now)
         was_written_off_early = entry.state is DueState.MISSED and not entry.has_run and entry.noted_at > now
-        if entry.state is not DueState.DUE and not (was_written_off_early and await self._ledger.reopen(entry)):
+        if entry.state is not DueState.DUE and not (was_written_off_early and await self._ledger.reopen(entry, now)):
             self._tried_since.pop(ref, None)
             return Outcome.DECIDED
         late = f"caught up {_spell(now - due_at)} after it was due" if now - due_at >= _LATE else ""

@@ -74,13 +74,13 @@ class Ledger:
         """It leads to no run; False when it was decided otherwise before."""
         return await self._advance(_key(entry), state, reason, {DueState.DUE}, has_run=False)
 
-    async def reopen(self, entry: DueRecord) -> bool:
+    async def reopen(self, entry: DueRecord, now: datetime) -> bool:
         """The due time is open again: it was written off under a clock that was ahead.  False when somebody was quicker."""
 
-        def back(now: DueRecord) -> DueRecord:
-            if now.state is not DueState.MISSED or now.has_run:
-                return now
-            return msgspec.structs.replace(now, state=DueState.DUE, reason="")
+        def back(stored: DueRecord) -> DueRecord:
+            if stored.state is not DueState.MISSED or stored.has_run:
+                return stored
+            return msgspec.structs.replace(stored, state=DueState.DUE, noted_at=now, reason="")
 
         after = await self._bucket.change(_key(entry), back, ttl_s=_KEPT_S)
         return after is not None and after.state is DueState.DUE

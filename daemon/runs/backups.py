@@ -76,6 +76,11 @@ class Backups:
             return record
         state = await self._catalog.states.get(key(record.project, record.service))
         last = state.value.last_automatic_at if state is not None else None
+        if last is not None and last > record.due_at:
+            # Remembered under a clock that was ahead: what is there says it better.
+            listed = await self._catalog.backups.select(key(record.project, record.service))
+            dues = [each.value.due_at for each in listed if each.value.was_completed and each.value.due_at is not None]
+            last = max((due_at for due_at in dues if due_at < record.due_at), default=None)
         tags = {*record.tags, *time_tags([last] if last else [], record.due_at)}
         return msgspec.structs.replace(record, tags=sorted(tags))
 
