@@ -50,7 +50,7 @@ async def status(call: Call) -> None:
         nodes = (await client.ask(control.NODE_LIST, control.Nothing())).nodes
         services = (await client.ask(control.SERVICE_LIST, control.ServiceList())).services
         projects = (await client.ask(control.PROJECT_LIST, control.Nothing())).projects
-    draw_status(call.terminal.out, answer, elapsed_s, nodes, services, projects)
+    draw_status(call.terminal.out, answer, elapsed_s, nodes, services, projects, utc_now())
 
 
 def draw_status(
@@ -60,9 +60,9 @@ def draw_status(
     nodes: Sequence[NodeView],
     services: Sequence[ServiceView],
     projects: Sequence[ProjectRecord],
+    now: datetime,
 ) -> None:
     """A few lines: facts first, then what is not as it should be."""
-    now = utc_now()
     gone = {project.name for project in projects if project.deletion is not None}
     live = [view for view in services if view.record.deletion is None and view.record.project not in gone]
     console.print(
@@ -75,7 +75,7 @@ def draw_status(
         [
             *facts,
             ("nodes", _nodes(nodes)),
-            ("services", _services(live)),
+            ("services", _services(live, now)),
             ("under way", count(running, "run") if running else ""),
             ("overdue", _listed(_overdue(live, now), "bad")),
             ("frozen", _listed([f"{_name(v)} ({v.freeze.cause.in_words})" for v in live if v.freeze is not None], "odd")),
@@ -92,7 +92,7 @@ def _nodes(nodes: Sequence[NodeView]) -> Text:
     return text
 
 
-def _services(services: Sequence[ServiceView]) -> Text:
+def _services(services: Sequence[ServiceView], now: datetime) -> Text:
     if not services:
         return Text("none yet")
     never = [_name(view) for view in services if view.last_completed is None]
@@ -100,9 +100,7 @@ def _services(services: Sequence[ServiceView]) -> Text:
     text = Text(str(len(services)))
     if done:
         oldest = min(done, key=lambda backup: backup.requested_at)
-        text.append(
-            f"; the oldest last backup is of {oldest.project}/{oldest.service}, {ago(oldest.requested_at, utc_now())}"
-        )
+        text.append(f"; the oldest last backup is of {oldest.project}/{oldest.service}, {ago(oldest.requested_at, now)}")
     if never:
         text.append(f"; never backed up: {', '.join(never)}", style="bad")
     return text

@@ -58,7 +58,7 @@ def project(name: str, deletion: Deletion | None = None) -> ProjectRecord:
 
 def facts(services: list[ServiceView], projects: list[ProjectRecord]) -> dict[str, str]:
     status = Status(version="1", server={})
-    lines = drawn(lambda console: draw_status(console, status, 0.01, [], services, projects), width=4000).splitlines()
+    lines = drawn(lambda console: draw_status(console, status, 0.01, [], services, projects, NOW), width=4000).splitlines()
     return {name: value.strip() for name, _, value in (line.partition("  ") for line in lines[1:])}
 
 
