@@ -14,6 +14,7 @@ from typing import Final, Generic, TypeVar
 import msgspec
 import structlog
 from nats.aio.client import Client
+from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, StorageType, StreamConfig
@@ -34,6 +35,8 @@ log = structlog.get_logger()
 
 WRONG_LAST_SEQUENCE: Final = frozenset({10071, 10164})
 _TOO_MANY_SUBJECTS: Final = "413"
+_PAGE: Final = 1_000
+"""Records asked for at once; the server gives at most 1,024, and fewer where they are large."""
 _TOMBSTONE_TTL_S: Final = 600
 """Deleted keys leave nothing behind after this; watchers have seen the deletion long before."""
 
@@ -136,7 +139,7 @@ class RecordBucket(Generic[T]):
         pattern = f"{self._prefix}{prefix}.>" if prefix else f"{self._prefix}>"
         found = await patiently(lambda: self._batch(pattern), f"select {self.name} {prefix}")
         if found is None:
-            found = await self._scan(prefix)
+            found = await patiently(lambda: self._scan(pattern), f"scan {self.name} {prefix}")
         read = (self._read(raw, skip_unreadable=skip_unreadable) for raw in sorted(found, key=lambda raw: raw.key))
         return [stored for stored in read if stored is not None]
 
@@ -222,19 +225,43 @@ class RecordBucket(Generic[T]):
         finally:
             await subscription.unsubscribe()
 
-    async def _scan(self, prefix: str) -> list[Stored[bytes]]:
-        kv = await patiently(lambda: self._js.key_value(self.name), f"open {self.name}")
-        watcher = await kv.watch(f"{prefix}.>" if prefix else ">", ignore_deletes=True)
+    async def _scan(self, pattern: str) -> list[Stored[bytes]]:
+        """All matches, page by page in the order of the stream.
+
+        Not by a watch: the server tells a watcher how much was pending when it began, and where tombstones expire meanwhile
+        the last of that never comes.  A key that is written during the scan moves behind the page, and is found there again.
+        """
+        inbox = self._client.new_inbox()
+        subscription = await self._client.subscribe(inbox, pending_bytes_limit=0)
+        found: dict[str, Stored[bytes]] = {}
+        begin = 1
         try:
-            found: list[Stored[bytes]] = []
-            async for entry in watcher:
-                if entry is None:
-                    break
-                assert entry.revision is not None
-                found.append(Stored(entry.key, entry.value or b"", entry.revision))
-            return found
+            while begin:
+                request = msgspec.json.encode({"seq": begin, "next_by_subj": pattern, "batch": _PAGE})
+                await self._client.publish(f"$JS.API.DIRECT.GET.{self._stream}", request, reply=inbox)
+                begin = await self._take_page(subscription, found)
+            return list(found.values())
         finally:
-            await watcher.stop()  # type: ignore[no-untyped-call]
+            await subscription.unsubscribe()
+
+    async def _take_page(self, subscription: Subscription, found: dict[str, Stored[bytes]]) -> int:
+        """Where the next page begins, or 0 after the last."""
+        last = 0
+        while True:
+            message = await subscription.next_msg(timeout=5)
+            headers = message.headers or {}
+            status = headers.get("Status")
+            if status == "404":
+                return 0
+            if status == "204":
+                return last + 1 if last and int(headers.get("Nats-Num-Pending", 0)) else 0
+            if status is not None:
+                raise ServiceUnavailableError
+            last = int(headers["Nats-Sequence"])
+            key = headers["Nats-Subject"].removeprefix(self._prefix)
+            found.pop(key, None)
+            if "KV-Operation" not in headers and "Nats-Marker-Reason" not in headers:
+                found[key] = Stored(key, message.data, last)
 
 
 class _Raw(msgspec.Struct, frozen=True):
