@@ -13,6 +13,8 @@ cost of a run grows.
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,6 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> Iterator[Row]:
     configure_logs(level="error")
+    # Whoever ends the bench early ends what it has started, too.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     stages = options.only or _STAGES
     records = options.records or ([1_000, 5_000] if options.quick else [100_000, 500_000])
     if "runs" in stages:

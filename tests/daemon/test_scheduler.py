@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from contracts.errors import ErrorInfo
 from contracts.ids import due_run_id
 from contracts.policy.schedule import Cron, Daily, Off, Schedule
 from contracts.records import DueRecord, DueState, RunState, Trigger
+from contracts.reports import Report
 from daemon.reaper import ReaperSettings
 from daemon.settings import CoordinatorSettings
 from tests.daemon.running import coordinator_settings
@@ -100,6 +102,27 @@ async def test_two_coordinators_make_one_run_per_due_time_and_give_each_tag_once
         assert [backup.tags for backup in completed] == [["daily", "monthly", "weekly"], *[["daily"]] * 5]
         assert len(runs(made)) == len(set(runs(made))) == 6
         assert len(await made.events("backup.requested")) == 6
+
+
+async def test_a_report_that_comes_twice_completes_one_run_with_its_tags_once(
+    settings: CoordinatorSettings, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene(settings, nats_server, start=at("2026-03-02 00:00"), coordinators=2) as made:
+        await made.add_service(schedule=DAILY)
+        report_once = made.robot.report
+
+        async def report_twice(report: Report, message_id: str = "") -> None:
+            # Each with an id of its own, or none: the stream itself would store only one.
+            await asyncio.gather(report_once(report), report_once(report))
+
+        monkeypatch.setattr(made.robot, "report", report_twice)
+        await made.passes(at("2026-03-02 00:30"))
+        await made.passes(at("2026-03-03 00:30"))
+        assert [backup.tags for backup in await made.completed()] == [["daily", "monthly", "weekly"], ["daily"]]
+        assert len(await made.events("backup.completed")) == len(runs(made)) == 2
+        usage = await made.usage()
+        assert usage.check is not None
+        assert usage.check.is_exact, usage.check.differences
 
 
 async def test_a_clock_that_is_set_back_fires_nothing_twice_and_one_that_was_ahead_misses_nothing_more(
