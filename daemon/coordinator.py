@@ -83,6 +83,10 @@ async def run_coordinator(
         store = await stack.enter_async_context(open_store(settings.store))
         await ensure_topology(js, replicas=settings.replicas)
         loops = await _start(client, js, store, master_key, settings, stack, now)
+        # Ready means that whoever asks now is answered: the server has every subscription.  Twice, because the library
+        # writes the PING of a flush past what still waits to be written (nats-py 2.16, `Client._send_ping`).
+        await client.flush()
+        await client.flush()
         log.info("coordinator.ready", version=version(), bucket=store.bucket)
         if ready is not None:
             ready()

@@ -33,6 +33,8 @@ from scripts.benches.fleet_run import NotTaken, RunTools, SimulatedRun
 from scripts.benches.fleet_times import Times, stored_at
 
 _CONNECTIONS: Final = 4
+BEATS_OF_A_RUN: Final = 2
+"""Beside the regular ones: an agent beats when it takes a run up, and when it lets go of it."""
 _PARALLEL_RUNS: Final = 2
 """As agents by default."""
 _PULL_S: Final = 60
@@ -139,8 +141,6 @@ class Fleet:
 
     def __init__(self, agents: Sequence[SimulatedAgent]) -> None:
         self._agents = agents
-        self.beats = 0
-        """How many regular heartbeats there were; those at the begin and end of a run belong to the run."""
 
     async def beat_regularly(self, every_s: float) -> None:
         """Until cancelled: every agent once in `every_s`, evenly spread, as if started at different times."""
@@ -151,14 +151,12 @@ class Fleet:
             while sent < due:
                 await self._agents[sent % len(self._agents)].beat()
                 sent += 1
-                self.beats += 1
             await asyncio.sleep(min(0.05, every_s / len(self._agents)))
 
     async def beat_at_once(self, beats: int) -> None:
         """So many heartbeats as fast as they go, beside the regular ones."""
         for number in range(beats):
             await self._agents[number % len(self._agents)].beat()
-            self.beats += 1
 
 
 @asynccontextmanager

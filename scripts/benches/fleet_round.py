@@ -16,7 +16,7 @@ from contracts import control
 from contracts.ids import due_run_id
 from contracts.subjects import ALIVE_BUCKET
 from contracts.wire import utc_now
-from scripts.benches.fleet_agents import Fleet, running_fleet
+from scripts.benches.fleet_agents import BEATS_OF_A_RUN, Fleet, running_fleet
 from scripts.benches.fleet_bus import FleetBus
 from scripts.benches.fleet_coordinators import Coordinators, Usage
 from scripts.benches.fleet_records import Loader, Service, at_once, fleet_services
@@ -32,6 +32,7 @@ from tests.servers.waiting import eventually
 _ALIVE_S: Final = 300
 _CALM_S: Final = 1.0
 _CROWD: Final = 4_000
+_POLL_S: Final = 0.05
 _CALM_TRIES: Final = 20
 _CALM_CPU: Final = 0.05
 """Of a core above what it was at rest."""
@@ -99,20 +100,20 @@ async def _run(
             rest_cpu = rest.coordinator_cpu_s / rest.at
             rest_mib = coordinators.resident_mib()
             say(f"  {size.nodes} agents alive; coordinator at rest: {100 * rest_cpu:.1f} % of a core, {rest_mib:.0f} MiB")
-            beat_cpu_s = await _crowded_beat(fleet, coordinators, rest_cpu)
+            beat_cpu_s = await _crowded_beat(client, fleet, coordinators)
             coordinators.reset_peak()
             reset_peak(bus.pid)
             if size.manual:
-                before, beats_before = coordinators.usage(), fleet.beats
+                before, beats_before = coordinators.usage(), await _beats_handled(client)
                 due = await _ask_for_all(client, services)
             else:
                 due = await _let_all_be_due(loader, services, size)
-                before, beats_before = coordinators.usage(), fleet.beats
+                before, beats_before = coordinators.usage(), await _beats_handled(client)
             if not await times.wait_ended(size.services, _NOTHING_ENDS_S):
                 say(f"  only {times.ended} of {size.services} runs ended")
             await _nothing_under_way(loader)
             after = await _calm(coordinators, rest_cpu)
-            beats = fleet.beats - beats_before
+            beats = await _beats_handled(client) - beats_before - BEATS_OF_A_RUN * len(times.claimed)
             rest_after = await _at_rest(coordinators, size.rest_s)
             say(f"  {len(times.completed)} completed")
         first = min(due.values())
@@ -160,12 +161,18 @@ async def _at_rest(coordinators: Coordinators, seconds: float) -> Usage:
     return _since(before, coordinators.usage())
 
 
-async def _crowded_beat(fleet: Fleet, coordinators: Coordinators, rest_cpu: float) -> float:
+async def _crowded_beat(client: Client, fleet: Fleet, coordinators: Coordinators) -> float:
     """CPU seconds of a heartbeat when there are always others to be handled too."""
-    before, beats = coordinators.usage(), -fleet.beats
+    before, handled_before = coordinators.usage(), await _beats_handled(client)
     await fleet.beat_at_once(_CROWD)
-    after = await _calm(coordinators, rest_cpu)
-    return _since(before, after).coordinator_cpu_s / (beats + fleet.beats)
+    while (handled := await _beats_handled(client) - handled_before) < _CROWD:  # noqa: ASYNC110 - nobody tells us
+        await asyncio.sleep(_POLL_S)
+    return _since(before, coordinators.usage()).coordinator_cpu_s / handled
+
+
+async def _beats_handled(client: Client) -> int:
+    """How many heartbeats coordinators have dealt with so far: each is written down."""
+    return (await client.jetstream(timeout=30).stream_info(f"KV_{ALIVE_BUCKET}")).state.last_seq
 
 
 async def _calm(coordinators: Coordinators, rest_cpu: float) -> Usage:
