@@ -31,7 +31,7 @@ log = structlog.get_logger()
 _PULL_S = 5.0
 _AGAIN_AFTER_S = 2.0
 _REFUSALS_APART = timedelta(seconds=10)
-_WORKERS = 8
+_WORKERS = 32
 """Reports handled at once: each waits for the store and the bus most of its time."""
 
 
