@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -68,8 +69,8 @@ class Requests:
         owner, stored = await self._catalog.need_live_service(project, service)
         placement = place_requested(stored.value, await alive_nodes(self._runs, stored.value.nodes), node)
         now = self._runs.now()
-        record = _new_record(owner, stored.value, placement, run_id=new_run_id(now))
-        record = msgspec.structs.replace(record, requested_at=now, actor=actor, tags=distinct, pinned=bool(node))
+        record = _new_record(owner, stored.value, placement, run_id=new_run_id(now), now=now)
+        record = msgspec.structs.replace(record, actor=actor, tags=distinct, pinned=bool(node))
         try:
             await self._begin(record)
         except RecordChanged:
@@ -84,10 +85,7 @@ class Requests:
 
         Raises: Taken, Unavailable.  A quota without room ends the run, it does not raise.
         """
-        record = _new_record(owner, service, placement, run_id=entry.run_id)
-        record = msgspec.structs.replace(
-            record, requested_at=self._runs.now(), trigger=Trigger.SCHEDULE, due_at=entry.due_at
-        )
+        record = _due_record(owner, service, placement, entry, self._runs.now())
         try:
             await self._begin(record)
         except Taken:
@@ -101,10 +99,7 @@ class Requests:
     async def missed(self, owner: ProjectRecord, service: ServiceRecord, entry: DueRecord, why: str) -> BackupRecord:
         """The record of a run that no agent was there for.  Safe to repeat.  Raises: Taken."""
         nowhere = Placement(service.nodes[0], "no agent was alive")
-        record = _new_record(owner, service, nowhere, run_id=entry.run_id)
-        record = msgspec.structs.replace(
-            record, requested_at=self._runs.now(), trigger=Trigger.SCHEDULE, due_at=entry.due_at
-        )
+        record = _due_record(owner, service, nowhere, entry, self._runs.now())
         await self._occupy(record)
         return await self._end_at_once(record, RunState.MISSED, ErrorInfo(code="run.missed", message=why))
 
@@ -180,7 +175,16 @@ class Requests:
         return ended
 
 
-def _new_record(owner: ProjectRecord, service: ServiceRecord, placement: Placement, *, run_id: str) -> BackupRecord:
+def _due_record(
+    owner: ProjectRecord, service: ServiceRecord, placement: Placement, entry: DueRecord, now: datetime
+) -> BackupRecord:
+    record = _new_record(owner, service, placement, run_id=entry.run_id, now=now)
+    return msgspec.structs.replace(record, trigger=Trigger.SCHEDULE, due_at=entry.due_at)
+
+
+def _new_record(
+    owner: ProjectRecord, service: ServiceRecord, placement: Placement, *, run_id: str, now: datetime
+) -> BackupRecord:
     return BackupRecord(
         id=run_id,
         project=service.project,
@@ -188,7 +192,7 @@ def _new_record(owner: ProjectRecord, service: ServiceRecord, placement: Placeme
         kind=kind_of(service.options),
         state=RunState.REQUESTED,
         trigger=Trigger.MANUAL,
-        requested_at=service.created_at,
+        requested_at=now,
         node=placement.node,
         placement=placement.reason,
         options=service.options,
