@@ -17,6 +17,9 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 relaxed = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """For machines that are busy with something else."""
 
+exploring = settings(relaxed, derandomize=False, database=None)
+"""Other examples each time: under CI's default profile, every round would see the same ones."""
+
 
 def moment(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
@@ -87,8 +90,8 @@ def policies(*, freezing: bool = True) -> st.SearchStrategy[RetentionPolicy]:
 
 
 def repeat_until(seen_all: Callable[[], bool], collect: Callable[[], None]) -> None:
-    """For tests of what generated histories reach: chance may need several rounds for what is rare."""
-    for _ in range(10):
+    """For tests of what generated histories reach: chance may need several rounds, of `exploring`, for what is rare."""
+    for _ in range(50):
         collect()
         if seen_all():
             return

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from contracts.policy.making_room import Freed, plan_room
 from contracts.policy.retention import Minimums, RetentionPlan, RetentionPolicy, RunFacts, Verdict, plan
 from contracts.records import RunState
-from tests.contracts.policy.histories import NOW, histories, policies, relaxed, repeat_until, run
+from tests.contracts.policy.histories import NOW, exploring, histories, policies, relaxed, repeat_until, run
 
 
 class Case(NamedTuple):
@@ -165,7 +165,7 @@ def test_what_is_left_is_kept_by_the_policy_as_before(case: Case) -> None:
 def test_the_cases_of_these_tests_reach_every_outcome() -> None:
     outcomes: Counter[str] = Counter()
 
-    @relaxed
+    @exploring
     @given(cases())
     def collect(case: Case) -> None:
         from_whom = {"own" if service == "orders" else "others" for service, _ in case.chosen}

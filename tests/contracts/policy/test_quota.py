@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from contracts.policy import quota
 from contracts.records import Reservation, UsageRecord
-from tests.contracts.policy.histories import relaxed, repeat_until
+from tests.contracts.policy.histories import exploring, relaxed, repeat_until
 
 EMPTY = UsageRecord(project="acme")
 RUN, OTHER = "orders/1", "users/1"
@@ -362,7 +362,7 @@ def test_records_stay_valid_on_the_wire(what_happens: list[Step]) -> None:
 def test_the_events_of_these_tests_reach_every_operation() -> None:
     changed: Counter[str] = Counter()
 
-    @relaxed
+    @exploring
     @given(changing_quotas)
     def collect(what_happens: list[Step]) -> None:
         project = Project()

@@ -22,7 +22,7 @@ from contracts.policy.retention import (
     plan,
 )
 from contracts.records import RunState
-from tests.contracts.policy.histories import NOW, histories, policies, relaxed, repeat_until
+from tests.contracts.policy.histories import NOW, exploring, histories, policies, relaxed, repeat_until
 
 LIMITED = (BackupClass.DAILY, BackupClass.WEEKLY, BackupClass.MONTHLY)
 
@@ -186,7 +186,7 @@ def test_each_backup_has_the_first_class_that_fits(runs: list[RunFacts], policy:
 def test_the_histories_of_these_tests_reach_every_rule() -> None:
     rules: Counter[Rule] = Counter()
 
-    @settings(relaxed, max_examples=200)
+    @settings(exploring, max_examples=200)
     @given(histories(), policies())
     def collect(runs: list[RunFacts], policy: RetentionPolicy) -> None:
         rules.update(verdict.rule for verdict in plan(runs, policy, NOW).verdicts)
