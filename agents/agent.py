@@ -14,7 +14,7 @@ from agents.heartbeat import Heart
 from agents.identity import ensure_identity
 from agents.job_logs import JobLogs
 from agents.runner import Runner, RunsInHand
-from agents.services import Services, ensure_runtime_dir
+from agents.services import Services, ensure_private_dir
 from agents.settings import AgentSettings
 from contracts.bus import connect
 from contracts.logs import configure_logs
@@ -29,9 +29,10 @@ async def run_agent(settings: AgentSettings, stop: asyncio.Event, *, ready: Call
     logs = JobLogs()
     configure_logs(level=settings.log_level, also=[logs])
     identity = ensure_identity(Path(settings.identity_file))
-    runtime_dir = Path(settings.runtime_dir)
-    ensure_runtime_dir(runtime_dir)
-    services = Services(Path(settings.services_dir), runtime_dir)
+    runtime_dir, work_dir = Path(settings.runtime_dir), Path(settings.drivers_dir)
+    for directory in (runtime_dir, work_dir):
+        ensure_private_dir(directory)
+    services = Services(Path(settings.services_dir), runtime_dir=runtime_dir, work_dir=work_dir)
     services.reload()
     async with AsyncExitStack() as stack:
         lost = asyncio.Event()

@@ -179,7 +179,7 @@ def _check(given: argparse.Namespace) -> int:
 
 async def _health(file: ServiceFile) -> EngineHealth:
     """What the engine says, never an exception that was foreseen."""
-    from agents.services import make_driver
+    from agents.drivers.kinds import make_driver
     from contracts.records import EngineHealth
 
     # Not the agent's own runtime directory: run by root, this must not leave anything there that the agent cannot use.
@@ -187,7 +187,8 @@ async def _health(file: ServiceFile) -> EngineHealth:
     with tempfile.TemporaryDirectory(prefix="strongroom-", dir=memory) as runtime_dir:
         try:
             async with asyncio.timeout(_PROBE_S):
-                return await make_driver(file.connection, None, Path(runtime_dir)).health()
+                directory = Path(runtime_dir)
+                return await make_driver(file.connection, None, runtime_dir=directory, work_dir=directory).health()
         except TimeoutError:
             error = ErrorInfo(code="engine.unreachable", message=f"the engine did not answer within {_PROBE_S:.0f} s")
         except StrongroomError as exc:
@@ -249,10 +250,10 @@ def _write_private(path: Path, text: str) -> None:
 
 def _kinds() -> dict[str, type[msgspec.Struct]]:
     """The connection of each kind of engine, by the kind's name."""
-    from agents.services import Connection
+    from agents.drivers.kinds import Connection
 
     kinds: dict[str, type[msgspec.Struct]] = {}
-    for struct in get_args(Connection) or (Connection,):
+    for struct in get_args(Connection):
         kinds[str(struct.__struct_config__.tag)] = struct
     return kinds
 

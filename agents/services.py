@@ -18,15 +18,13 @@ import msgspec
 import structlog
 
 from agents.drivers.base import Driver
-from agents.drivers.postgresql import PostgreSQLConnection, PostgreSQLDriver
+from agents.drivers.kinds import Connection, make_driver
 from contracts.errors import InvalidInput, RunFailed, StrongroomError
 from contracts.ids import parse_service_ref
 from contracts.services import ServiceOptions
 from contracts.settings import load_settings
 
 log = structlog.get_logger()
-
-Connection = PostgreSQLConnection
 
 
 class ServiceFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,9 +37,10 @@ class ServiceFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class Services:
     """The connections of this host, read again whenever a file has changed."""
 
-    def __init__(self, directory: Path, runtime_dir: Path) -> None:
+    def __init__(self, directory: Path, *, runtime_dir: Path, work_dir: Path) -> None:
         self._directory = directory
         self._runtime_dir = runtime_dir
+        self._work_dir = work_dir
         self._seen: dict[Path, tuple[int, int]] = {}
         self._connections: dict[str, Connection] = {}
         self._broken: dict[str, StrongroomError] = {}
@@ -89,11 +88,11 @@ class Services:
                 f"this host has no connection settings for {name}: write {where}, as `strongroom-agent service add` does",
                 detail=detail,
             )
-        return make_driver(connection, options, self._runtime_dir)
+        return make_driver(connection, options, runtime_dir=self._runtime_dir, work_dir=self._work_dir)
 
     def probe(self, name: str) -> Driver:
         """A driver for looking at the engine's health only."""
-        return make_driver(self._connections[name], None, self._runtime_dir)
+        return make_driver(self._connections[name], None, runtime_dir=self._runtime_dir, work_dir=self._work_dir)
 
     def _read(self, path: Path) -> None:
         file = load_settings(ServiceFile, path, env_prefix="", environ={})
@@ -103,12 +102,7 @@ class Services:
         self._connections[name] = file.connection
 
 
-def make_driver(connection: Connection, options: ServiceOptions | None, runtime_dir: Path) -> Driver:
-    """The driver of the connection's kind."""
-    return PostgreSQLDriver(connection, options, runtime_dir=runtime_dir)
-
-
-def ensure_runtime_dir(path: Path) -> None:
+def ensure_private_dir(path: Path) -> None:
     """A directory that nobody else may look into."""
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.chmod(0o700)

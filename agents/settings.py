@@ -28,6 +28,9 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """For short-lived private files, such as a pgpass file while a tool runs; best on a memory file system."""
     upload: UploadLimits
     download: DownloadLimits = DownloadLimits()
+    work_dir: str = ""
+    """For what an engine can only give or take as a whole file; may need as much room as the largest collection, stream or
+    data directory.  Empty: `drivers` in the spool directory."""
     parallel_runs: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
     heartbeat_s: Annotated[float, msgspec.Meta(ge=0.1, le=10)] = 5
     check_every_s: Annotated[float, msgspec.Meta(ge=0.1, le=15)] = 10
@@ -35,6 +38,11 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     lost beat or two do not bring the request back."""
     health_every_s: Annotated[float, msgspec.Meta(ge=0.1)] = 30
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def drivers_dir(self) -> str:
+        """`work_dir`, or its default."""
+        return self.work_dir or str(Path(self.upload.spool_dir) / "drivers")
 
 
 def load_agent_settings(path: Path, environ: Mapping[str, str]) -> AgentSettings:

@@ -210,6 +210,9 @@ class RestoreCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     rename: dict[str, str] = {}
     replace: bool = False
     skip_roles: bool = False
+    directory: str = ""
+    """See `contracts.records.RestoreTarget`, like `paths`."""
+    paths: list[str] = []
     actor: str = ""
 
 

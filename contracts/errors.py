@@ -59,6 +59,7 @@ CODES: Final[dict[str, str]] = {
     "dump.stalled": "the dump tool stopped writing for longer than it may",
     "restore.failed": "the engine's restore tool failed",
     "restore.target_not_empty": "the target holds data and nobody asked to replace it",
+    "restore.unsupported": "backups of this kind cannot be restored in that way",
     "restore.busy": "another restore to this target is under way",
     "engine.unreachable": "the database does not answer",
     "engine.auth_failed": "the database refused the credentials",
@@ -66,6 +67,9 @@ CODES: Final[dict[str, str]] = {
     "engine.version_skew": "the tools on the host are older than the database",
     "engine.tool_missing": "a program that the driver needs is not installed",
     "engine.database_not_found": "a database that was named does not exist",
+    "engine.degraded": "a part of the engine's data cannot be read at the moment",
+    "engine.refused": "the engine answered a request with an error",
+    "engine.unsupported": "the engine has something that its own backup method cannot take",
     # storing
     "upload.denied": "the object store refused the upload",
     "upload.occupied": "the store has an object of that name already",

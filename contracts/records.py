@@ -305,6 +305,10 @@ class RestoreTarget(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a target that holds data may be replaced."""
     skip_roles: bool = False
     """Leave roles alone: do not create missing ones, and give everything to the role that restores."""
+    directory: str = ""
+    """Where on the node a directory tree or data directory is put; empty for where it came from, if the engine allows."""
+    paths: list[str] = []
+    """Of a directory tree, only these files and directories, relative to its root."""
 
 
 class RestoreRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,18 +5,40 @@ dump is whole; for a restore it gives a writable one.  It never sees keys, parts
 
 File descriptors, not async iterators, because most dumps come from a program's standard output, and reading, compressing
 and encrypting them happens in a worker thread without the event loop in between.  A driver whose engine speaks HTTP writes
-into a pipe.
+into a pipe, see `agents.drivers.pipes`.
+
+    plan_backup ─▶ holding ┬▶ dump ─▶ finish ┐ ─▶ finish_backup        check_restore ─▶ restore ─▶ finish, for each artifact
+                           └▶ dump ─▶ finish ┘
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
+from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
 
+from contracts.errors import RunFailed
 from contracts.records import ArtifactRecord, Attributes, EngineHealth, RestoreTarget
+
+
+class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
+    """What a service's backups can be used for, beyond being restored as a whole to where they came from."""
+
+    select: bool = False
+    """Single artifacts can be restored without the others."""
+    rename: bool = False
+    """Artifacts can be restored under other names."""
+    directory: bool = False
+    """They are restored into a directory, which may be chosen."""
+    paths: bool = False
+    """Single files and directories can be restored."""
+    skip_roles: bool = False
+    """Owners and grants can be left out."""
+    scratch: bool = False
+    """A restore can be rehearsed on this host, see `Driver.scratch`."""
 
 
 class PlannedArtifact(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,10 +60,13 @@ class BackupPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     artifacts: list[PlannedArtifact]
     inventory: Any
-    """Plain JSON-able data: what is in there, object by object."""
+    """Plain JSON-able data: what is in there, object by object.  Under `counts`, by name of object, the number of rows,
+    documents, points, messages or files in it where that is known exactly; a restore is compared by these."""
     summary: Attributes
     tools: dict[str, str]
     warnings: list[str] = []
+    parallel: int = 1
+    """How many of the artifacts may be dumped at once."""
 
 
 class DumpSource(Protocol):
@@ -91,8 +116,28 @@ async def confirmed() -> None:
     """Where nobody has to be asked."""
 
 
+class Scratch(Protocol):
+    """An empty instance of the engine on this host, for a rehearsal; nothing else uses it, and it goes with its context."""
+
+    driver: Driver
+    """Restores go here."""
+    target: RestoreTarget
+    """How: `project`, `service` and `node` are those of nobody."""
+
+    async def inventory(self) -> Any:
+        """Called once all is restored: what is in there, in the form of `BackupPlan.inventory`.
+
+        Where a restore makes a data directory, a server is started on it first.
+        Raises: RunFailed `restore.failed` when what was restored does not run.
+        """
+
+
 class Driver(Protocol):
     """One service's engine, as configured on this host.  Leaving any of its contexts without success undoes its work."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Of backups as the service's options say they are made."""
 
     async def health(self) -> EngineHealth:
         """What the engine says of itself, within a few seconds; an error is returned inside, not raised."""
@@ -100,8 +145,17 @@ class Driver(Protocol):
     async def plan_backup(self) -> BackupPlan:
         """Looks; changes nothing.  Raises: RunFailed `engine.*`."""
 
+    def holding(self, plan: BackupPlan) -> AbstractAsyncContextManager[None]:
+        """What has to last from before the first dump until after the last, such as a snapshot that they share."""
+
     def dump(self, artifact: PlannedArtifact) -> AbstractAsyncContextManager[DumpSource]:
         """Starts the tool for one artifact of the plan; leaving the context stops it, whatever it is doing."""
+
+    async def finish_backup(self, plan: BackupPlan) -> list[str]:
+        """Called after the last dump has ended well: warnings of what changed in the engine since the plan was made.
+
+        Raises: RunFailed `dump.incomplete` when the artifacts together are not a whole backup.
+        """
 
     async def check_restore(self, artifacts: list[ArtifactRecord], target: RestoreTarget) -> None:
         """Raises: RunFailed `engine.*`, Conflict `restore.target_not_empty` before anything is changed."""
@@ -118,3 +172,35 @@ class Driver(Protocol):
 
     def restore_order(self, artifacts: list[ArtifactRecord]) -> list[ArtifactRecord]:
         """The order in which artifacts have to be restored, such as roles before databases."""
+
+    def scratch(self, directory: Path) -> AbstractAsyncContextManager[Scratch]:
+        """A scratch instance with its data below `directory`, which is empty and private.
+
+        Raises: RunFailed `restore.unsupported` where `capabilities.scratch` is false, `engine.tool_missing`.
+        """
+
+
+class DriverDefaults:
+    """For drivers that have nothing to say to these parts of the contract."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities()
+
+    def holding(self, plan: BackupPlan) -> AbstractAsyncContextManager[None]:
+        del plan
+        return nullcontext()
+
+    async def finish_backup(self, plan: BackupPlan) -> list[str]:
+        del plan
+        return []
+
+    def restore_order(self, artifacts: list[ArtifactRecord]) -> list[ArtifactRecord]:
+        return artifacts
+
+    def scratch(self, directory: Path) -> AbstractAsyncContextManager[Scratch]:
+        del directory
+        raise RunFailed(
+            "restore.unsupported",
+            "a restore of this kind cannot be rehearsed on the agent's host: restore into a test server instead",
+        )

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-_NAME: Final = re.compile(r"strongroom-(nats|s3|pg)-(\d+)-.*")
+_NAME: Final = re.compile(r"strongroom-(nats|s3|pg|mariadb|es|qdrant|meili)-(\d+)-.*")
 STRAY_FILES: Final = "stray.json"
 """In such a directory: a list of files elsewhere that its server leaves when it is killed."""
 

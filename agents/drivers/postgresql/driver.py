@@ -6,7 +6,16 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
-from agents.drivers.base import BackupPlan, Confirm, DumpSource, PlannedArtifact, RestoreSink, confirmed
+from agents.drivers.base import (
+    BackupPlan,
+    Capabilities,
+    Confirm,
+    DriverDefaults,
+    DumpSource,
+    PlannedArtifact,
+    RestoreSink,
+    confirmed,
+)
 from agents.drivers.postgresql import planning
 from agents.drivers.postgresql.attributes import GLOBALS_KIND
 from agents.drivers.postgresql.check import check_restore
@@ -20,15 +29,25 @@ from contracts.records import ArtifactRecord, EngineHealth, RestoreTarget
 from contracts.services import PostgreSQLOptions
 
 
-class PostgreSQLDriver:
+class PostgreSQLDriver(DriverDefaults):
     """One cluster.  Holds no connection and no file: each call stands for itself."""
 
     def __init__(
-        self, connection: PostgreSQLConnection, options: PostgreSQLOptions | None = None, *, runtime_dir: Path
+        self,
+        connection: PostgreSQLConnection,
+        options: PostgreSQLOptions | None = None,
+        *,
+        runtime_dir: Path,
+        work_dir: Path,
     ) -> None:
         self._connection = connection
         self._options = options or PostgreSQLOptions()
         self._runtime_dir = runtime_dir
+        self._work_dir = work_dir
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(select=True, rename=True, skip_roles=True)
 
     async def health(self) -> EngineHealth:
         return await look_at_health(self._psql())

@@ -16,8 +16,8 @@ from agents.drivers.postgresql.discovery import ClusterFacts
 from agents.drivers.postgresql.psql import Psql
 from agents.drivers.postgresql.rights import DatabaseRights, look_at_rights
 from contracts.errors import RunFailed
-from tests.agents.drivers.conftest import Factory
-from tests.agents.drivers.support import Host, open_database, quoted, run_sql
+from tests.agents.drivers.postgresql.conftest import Factory
+from tests.agents.drivers.postgresql.support import Host, open_database, quoted, run_sql
 
 
 def of(plan: BackupPlan, database: str) -> dict[str, Any]:

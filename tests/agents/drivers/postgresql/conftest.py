@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.agents.drivers.support import Host, database_names, quoted, run_sql
+from tests.agents.drivers.postgresql.support import Host, database_names, quoted, run_sql
 from tests.servers.postgres import PostgresCluster
 from tests.servers.tools import pg_bin
 

@@ -43,7 +43,9 @@ class Host:
     def driver(
         self, connection: PostgreSQLConnection | None = None, options: PostgreSQLOptions | None = None
     ) -> PostgreSQLDriver:
-        return PostgreSQLDriver(connection or self.connection(), options, runtime_dir=self.runtime_dir)
+        return PostgreSQLDriver(
+            connection or self.connection(), options, runtime_dir=self.runtime_dir, work_dir=self.runtime_dir
+        )
 
     def backup_of(self, *databases: str, with_globals: bool = False, **settings: Any) -> PostgreSQLDriver:
         options = PostgreSQLOptions(include=list(databases), globals=with_globals, **settings)

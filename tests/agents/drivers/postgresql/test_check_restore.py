@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from contracts.errors import Conflict, InvalidInput, RunFailed
-from tests.agents.drivers.conftest import Factory
-from tests.agents.drivers.support import Host, database_record, globals_record, open_database, run_sql, target
+from tests.agents.drivers.postgresql.conftest import Factory
+from tests.agents.drivers.postgresql.support import Host, database_record, globals_record, open_database, run_sql, target
 
 CONTENTS = [
     ("CREATE TABLE x (i int)", "DROP TABLE x"),

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from contracts.errors import RunFailed, StrongroomError
-from tests.agents.drivers.conftest import Factory
-from tests.agents.drivers.support import Host, program_dir
+from tests.agents.drivers.postgresql.conftest import Factory
+from tests.agents.drivers.postgresql.support import Host, program_dir
 from tests.servers.postgres import PostgresCluster
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import RunFailed
-from tests.agents.drivers.support import Host, back_up, dump, finish_dump, read_all, restore, run_sql, target
+from tests.agents.drivers.postgresql.support import Host, back_up, dump, finish_dump, read_all, restore, run_sql, target
 from tests.servers.postgres import PostgresCluster
 from tests.servers.tools import pg_bin
 from tests.servers.waiting import eventually, eventually_blocking

@@ -18,8 +18,8 @@ from agents.drivers.postgresql import scratch as scratch_module
 from agents.drivers.postgresql.restore import DatabaseRestore
 from contracts.errors import Conflict, RunFailed
 from contracts.records import ArtifactRecord
-from tests.agents.drivers.conftest import Factory
-from tests.agents.drivers.support import (
+from tests.agents.drivers.postgresql.conftest import Factory
+from tests.agents.drivers.postgresql.support import (
     RUN_ID,
     Contents,
     Host,

@@ -15,7 +15,17 @@ from agents.drivers.postgresql import globals_restore
 from agents.drivers.postgresql.globals_restore import GlobalsRestore
 from contracts.errors import Corrupt, RunFailed
 from contracts.records import ArtifactRecord
-from tests.agents.drivers.support import RUN_ID, Host, back_up, database_record, feed, look_into, restore, run_sql, target
+from tests.agents.drivers.postgresql.support import (
+    RUN_ID,
+    Host,
+    back_up,
+    database_record,
+    feed,
+    look_into,
+    restore,
+    run_sql,
+    target,
+)
 from tests.servers.postgres import PostgresCluster
 
 ROLES = """

@@ -13,8 +13,8 @@ import pytest
 from agents.drivers.postgresql import PostgreSQLDriver
 from contracts.errors import RunFailed
 from contracts.services import PostgreSQLOptions
-from tests.agents.drivers.conftest import Factory
-from tests.agents.drivers.support import (
+from tests.agents.drivers.postgresql.conftest import Factory
+from tests.agents.drivers.postgresql.support import (
     Host,
     back_up,
     dump,

@@ -15,8 +15,8 @@ from agents.drivers.base import PlannedArtifact
 from agents.drivers.postgresql import PostgreSQLDriver
 from agents.drivers.postgresql.dump import SMALLEST_CUSTOM_DUMP
 from contracts.errors import RunFailed
-from tests.agents.drivers.conftest import Factory
-from tests.agents.drivers.support import (
+from tests.agents.drivers.postgresql.conftest import Factory
+from tests.agents.drivers.postgresql.support import (
     Host,
     back_up,
     dump,

@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 
 from agents.drivers.postgresql import native_restore_commands
-from tests.agents.drivers.conftest import Factory
-from tests.agents.drivers.support import Host, back_up, globals_record, look_into
+from tests.agents.drivers.postgresql.conftest import Factory
+from tests.agents.drivers.postgresql.support import Host, back_up, globals_record, look_into
 from tests.servers.tools import tool
 
 

@@ -10,8 +10,8 @@ import pytest
 from psycopg import sql
 
 from agents.drivers.postgresql import restore as restore_module
-from tests.agents.drivers.conftest import Factory
-from tests.agents.drivers.support import (
+from tests.agents.drivers.postgresql.conftest import Factory
+from tests.agents.drivers.postgresql.support import (
     RUN_ID,
     Host,
     back_up,
