@@ -1,0 +1,1 @@
+"""The engines that the demo can show, one module each."""
