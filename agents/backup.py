@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+
 import aiohttp
 import msgspec
 import structlog
@@ -10,12 +14,12 @@ import zstandard
 from agents.coordinator import RunConversation
 from agents.datapath.limits import UploadLimits
 from agents.datapath.staging import Staging
-from agents.datapath.upload import upload_artifact
-from agents.drivers.base import Driver
+from agents.datapath.threads import first_reason
+from agents.datapath.upload import Uploaded, upload_artifact
+from agents.drivers.base import BackupPlan, Driver, PlannedArtifact
 from agents.progress import RunProgress
 from contracts.age import Encryptor, Recipient
 from contracts.asks import BackupJob
-from contracts.records import ArtifactRecord
 from contracts.reports import BackupFinished
 from contracts.wire import utc_now
 
@@ -39,12 +43,11 @@ async def make_backup(
     progress.artifact_count = len(plan.artifacts)
     progress.estimate_bytes = sum(planned.estimate_bytes for planned in plan.artifacts)
     log.info("backup.planned", artifacts=len(plan.artifacts), estimate_bytes=progress.estimate_bytes)
-    artifacts: list[ArtifactRecord] = []
-    warnings = list(plan.warnings)
-    for index, planned in enumerate(plan.artifacts, start=1):
+
+    async def upload(index: int, planned: PlannedArtifact) -> Uploaded:
         meter = progress.begin_artifact("dumping", planned.name)
         async with driver.dump(planned) as source:
-            uploaded = await upload_artifact(
+            return await upload_artifact(
                 source,
                 planned,
                 run_id=job.run_id,
@@ -57,8 +60,10 @@ async def make_backup(
                 limits=limits,
                 meter=meter,
             )
-        artifacts.append(uploaded.artifact)
-        warnings += uploaded.warnings
+
+    async with driver.holding(plan):
+        uploaded = await _all_of(plan, upload)
+        changes = await driver.finish_backup(plan)
     progress.phase = "finishing"
     return BackupFinished(
         project=job.project,
@@ -67,12 +72,32 @@ async def make_backup(
         attempt=job.attempt,
         started_at=started_at,
         finished_at=utc_now(),
-        artifacts=artifacts,
+        artifacts=[each.artifact for each in uploaded],
         summary=plan.summary,
         sealed_inventory=_seal(msgspec.json.encode(plan.inventory), recipients),
         tools=plan.tools,
-        warnings=warnings,
+        warnings=[*plan.warnings, *(warning for each in uploaded for warning in each.warnings), *changes],
     )
+
+
+async def _all_of(plan: BackupPlan, upload: Callable[[int, PlannedArtifact], Awaitable[Uploaded]]) -> list[Uploaded]:
+    """In the plan's order, as many at once as it allows; the first that fails ends the others."""
+    waiting = deque(enumerate(plan.artifacts, start=1))
+    done: dict[int, Uploaded] = {}
+
+    async def work() -> None:
+        while waiting:
+            index, planned = waiting.popleft()
+            done[index] = await upload(index, planned)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for number in range(min(plan.parallel, len(plan.artifacts))):
+                group.create_task(work(), name=f"backup:upload-{number}")
+    except BaseExceptionGroup as several:
+        reason = first_reason(several)
+        raise reason from reason.__cause__
+    return [done[index] for index in sorted(done)]
 
 
 def _seal(plain: bytes, recipients: list[Recipient]) -> bytes:

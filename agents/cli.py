@@ -13,6 +13,7 @@ import importlib.metadata
 import inspect
 import itertools
 import os
+import re
 import secrets
 import sys
 import tempfile
@@ -20,7 +21,7 @@ import textwrap
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Final, get_args, get_origin
 
 import msgspec
 
@@ -52,7 +53,13 @@ examples:
   strongroom-agent service add acme/orders --kind postgresql --user strongroom
 
   # with more of libpq's own parameters
-  strongroom-agent service add acme/orders --kind postgresql --user backup --sslmode require --extra sslcert=/etc/c.pem"""
+  strongroom-agent service add acme/orders --kind postgresql --user backup --sslmode require --extra sslcert=/etc/c.pem
+
+  # other engines; --kind KIND --help shows what each takes
+  strongroom-agent service add acme/shop --kind mariadb --socket /run/mysqld/mysqld.sock --user strongroom
+  strongroom-agent service add acme/search --kind elasticsearch --url https://es1:9200 --api-key-file /etc/es.key
+  strongroom-agent service add acme/vectors --kind qdrant --url http://q1:6333 --url http://q2:6333
+  strongroom-agent service add acme/files --kind shared-storage --root-dir /srv/files"""
 _EXAMPLES: Final = """\
 examples:
   # how to reach a database, and whether that works
@@ -117,9 +124,7 @@ def _add(given: argparse.Namespace) -> int:
     try:
         file = msgspec.convert({"service": name, "connection": texts}, ServiceFile, strict=False)
     except msgspec.ValidationError as exc:
-        message, _, where = str(exc).partition(" - at ")
-        option = where.rpartition("$.connection.")[2].rstrip("`").replace("_", "-")
-        raise InvalidInput("input.invalid", f"--{option}: {message}" if option else message, field=option or None) from exc
+        raise _wrong_connection(str(exc)) from exc
     # As the Struct understood it, but without the defaults, which may change.
     connection = {key: value for key, value in msgspec.to_builtins(file.connection).items() if key in texts}
     document = {"service": name, "connection": connection}
@@ -136,6 +141,20 @@ def _add(given: argparse.Namespace) -> int:
     return 0
 
 
+def _wrong_connection(words: str) -> InvalidInput:
+    """The validation's sentence, with the option in place of the field."""
+    message, _, where = words.partition(" - at ")
+    missing = re.fullmatch(r"Object missing required field `(\w+)`", message)
+    named = re.search(r"\$\.connection\.(\w+)", where)
+    field = missing[1] if missing else named[1] if named else ""
+    option = f"--{field.replace('_', '-')}"
+    if missing:
+        return InvalidInput("input.invalid", f"{option} is needed: see --help", field=field)
+    if "matching regex" in message:
+        message = "write it as SCHEME://HOST:PORT, with one of the schemes that this engine has and without a login"
+    return InvalidInput("input.invalid", f"{option}: {message}" if field else message, field=field or None)
+
+
 def _list(given: argparse.Namespace) -> int:
     """Prints every service file; a wrong one makes the status that of its error."""
     status = 0
@@ -145,7 +164,7 @@ def _list(given: argparse.Namespace) -> int:
             status = status or file.exit_status
         else:
             kind = type(file.connection).__struct_config__.tag
-            sys.stdout.write(f"{file.service:<32} {kind:<12} {_place(file):<28} {path}\n")
+            sys.stdout.write(f"{file.service:<32} {kind:<14} {_place(file):<28} {path}\n")
     return status
 
 
@@ -263,7 +282,9 @@ def _connection(given: argparse.Namespace) -> dict[str, Any]:
     connection: dict[str, Any] = {"kind": given.kind}
     for field in msgspec.structs.fields(_kinds()[given.kind]):
         value = getattr(given, f"connection_{field.name}", None)
-        if isinstance(value, list):
+        if isinstance(value, list) and _container(field) is list:
+            connection[field.name] = value
+        elif isinstance(value, list):
             pairs = [text.partition("=") for text in value]
             if any(not (name and sign) for name, sign, _ in pairs):
                 raise InvalidInput("input.invalid", f"--{field.name}: write NAME=VALUE", field=field.name)
@@ -288,19 +309,22 @@ def _complain(*lines: str) -> None:
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     # The drivers are asked for their options only where those are wanted: `run` imports them in its own time.
     parser = _new_parser(
-        None, "strongroom-agent", "Run the agent of a service's host, and tell it how to reach databases.", _EXAMPLES
+        None,
+        "strongroom-agent",
+        "Run the agent of a service's host, and tell it how to reach its databases and storage.",
+        _EXAMPLES,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     run = _new_parser(commands, "run", "Run the agent until SIGTERM or SIGINT; logs go to standard error.", _RUN_EXAMPLES)
     run.add_argument("--config", metavar="FILE", default=DEFAULT_CONFIG, help="the agent's settings (default: %(default)s)")
     run.set_defaults(do=_run)
     service = _new_parser(commands, "service", "How this host reaches the databases that it backs up.", _ADD_EXAMPLES)
-    _add_service_commands(service.add_subparsers(required=True, metavar="COMMAND"), options="service" in arguments)
+    _add_service_commands(service.add_subparsers(required=True, metavar="COMMAND"), arguments)
     _new_parser(commands, "version", "Print the version.").set_defaults(do=_version)
     return parser
 
 
-def _add_service_commands(commands: Any, *, options: bool) -> None:
+def _add_service_commands(commands: Any, arguments: Sequence[str]) -> None:
     add = _new_parser(commands, "add", "Write the file that tells the agent how to reach a service's engine.", _ADD_EXAMPLES)
     add.add_argument("service", metavar="PROJECT/SERVICE")
     add.add_argument("--force", action="store_true", help="replace the service's file if there is one")
@@ -315,30 +339,44 @@ def _add_service_commands(commands: Any, *, options: bool) -> None:
             "--config", metavar="FILE", default=DEFAULT_CONFIG, help="the agent's settings (default: %(default)s)"
         )
         parser.add_argument("--services-dir", metavar="DIR", default="", help="the directory itself, without the settings")
-    if options:
-        _add_connection_options(add)
+    if "service" in arguments:
+        _add_connection_options(add, _kind_in(arguments))
 
 
-def _add_connection_options(parser: argparse.ArgumentParser) -> None:
-    """One option a field of the connections, with what its Struct says about it."""
+def _add_connection_options(parser: argparse.ArgumentParser, kind: str) -> None:
+    """One option a field of that kind's connection, with what its Struct says about it; without a kind, where to look."""
     kinds = _kinds()
-    parser.add_argument("--kind", choices=sorted(kinds), required=True, help="what the service is")
-    seen: set[str] = set()
-    for kind, struct in kinds.items():
-        group = parser.add_argument_group(f"connection of a {kind} service")
-        described = _field_docs(struct)
-        for field in msgspec.structs.fields(struct):
-            if field.name in seen:
-                continue
-            seen.add(field.name)
-            is_map = get_origin(field.type) is dict
-            group.add_argument(
-                f"--{field.name.replace('_', '-')}",
-                dest=f"connection_{field.name}",
-                action="append" if is_map else "store",
-                metavar="NAME=VALUE" if is_map else field.name.rpartition("_")[2].upper(),
-                help=_help(field, described.get(field.name, "")),
-            )
+    parser.add_argument("--kind", choices=sorted(kinds), required=True, help="what the service is; see --kind KIND --help")
+    if kind not in kinds:
+        return
+    group = parser.add_argument_group(f"connection of a {kind} service")
+    described = _field_docs(kinds[kind])
+    for field in msgspec.structs.fields(kinds[kind]):
+        container = _container(field)
+        group.add_argument(
+            f"--{field.name.replace('_', '-')}",
+            dest=f"connection_{field.name}",
+            action="append" if container in (dict, list) else "store",
+            metavar="NAME=VALUE" if container is dict else field.name.rpartition("_")[2].upper(),
+            help=_help(field, described.get(field.name, "")) + ("; may be repeated" if container is list else ""),
+        )
+
+
+def _kind_in(arguments: Sequence[str]) -> str:
+    """The value of --kind, before anything is parsed: what else there may be depends on it."""
+    for word, following in itertools.pairwise([*arguments, ""]):
+        if word == "--kind":
+            return following
+        if word.startswith("--kind="):
+            return word.removeprefix("--kind=")
+    return ""
+
+
+def _container(field: msgspec.structs.FieldInfo) -> type | None:
+    """`list` or `dict`, bounded or not; None for a single value."""
+    type_ = get_args(field.type)[0] if get_origin(field.type) is Annotated else field.type
+    found = get_origin(type_)
+    return found if found in (list, dict) else None
 
 
 def _help(field: msgspec.structs.FieldInfo, described: str) -> str:
@@ -346,7 +384,7 @@ def _help(field: msgspec.structs.FieldInfo, described: str) -> str:
     choices = [
         str(choice) for part in (field.type, *get_args(field.type)) for choice in get_args(part) if isinstance(choice, str)
     ]
-    if choices and get_origin(field.type) is not dict:
+    if choices and _container(field) is not dict:
         words.append(f"one of {', '.join(choices)}")
     if field.default not in (msgspec.NODEFAULT, None, ""):
         words.append(f"(default: {field.default})")

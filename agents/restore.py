@@ -9,11 +9,11 @@ from agents.coordinator import RunConversation
 from agents.datapath.download import download_artifact
 from agents.datapath.grants import ask_patiently
 from agents.datapath.limits import DownloadLimits
-from agents.drivers.base import Driver
+from agents.drivers.base import Capabilities, Driver
 from agents.progress import RunProgress
 from contracts.age import Identity
 from contracts.asks import RestoreJob
-from contracts.errors import StrongroomError
+from contracts.errors import RunFailed, StrongroomError
 from contracts.reports import RestoreFinished
 from contracts.wire import utc_now
 
@@ -40,6 +40,7 @@ async def make_restore(
     async def still_wanted() -> None:
         await ask_patiently(lambda: conversation.check(job.attempt), limits.retry)
 
+    require_capable(driver.capabilities, job)
     await driver.check_restore(job.artifacts, job.target)
     progress.artifact_count = len(job.artifacts)
     progress.estimate_bytes = sum(artifact.plain_bytes for artifact in job.artifacts)
@@ -78,3 +79,16 @@ async def make_restore(
         restored={"in_place": in_place},
         warnings=warnings,
     )
+
+
+def require_capable(capabilities: Capabilities, job: RestoreJob) -> None:
+    """Raises: RunFailed `restore.unsupported` for what a target asks of backups that cannot do it."""
+    target = job.target
+    for asked, can, field, words in (
+        (target.rename, capabilities.rename, "rename", "be restored under other names"),
+        (target.directory, capabilities.directory, "directory", "be restored into a directory"),
+        (target.paths, capabilities.paths, "paths", "be restored file by file"),
+        (target.skip_roles, capabilities.skip_roles, "skip_roles", "be restored without their roles"),
+    ):
+        if asked and not can:
+            raise RunFailed("restore.unsupported", f"{field}: backups of this kind cannot {words}", field=field)

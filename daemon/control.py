@@ -187,6 +187,8 @@ class Control:
             rename=q.rename,
             replace=q.replace,
             skip_roles=q.skip_roles,
+            directory=q.directory,
+            paths=q.paths,
             actor=q.actor,
         )
 

@@ -70,12 +70,19 @@ Command = Callable[Concatenate[Call, P], Coroutine[Any, Any, None]]
 
 
 def command(
-    app: typer.Typer, name: str, *, examples: Sequence[tuple[str, str]], panel: str | None = None, operator: bool = True
+    app: typer.Typer,
+    name: str,
+    *,
+    examples: Sequence[tuple[str, str]],
+    panel: str | None = None,
+    operator: bool = True,
+    more: Sequence[inspect.Parameter] = (),
 ) -> Callable[[Command[P]], Command[P]]:
     """Adds an async function to `app` as a command; its docstring is the help, its first parameter the `Call`.
 
     `examples` are pairs of a command line and what it is for.  All commands take `--json` and `--debug`; those of an
-    `operator`, who speaks to a coordinator, take `--config` too.
+    `operator`, who speaks to a coordinator, take `--config` too.  `more` are parameters that the function takes as
+    `**keywords`.
     """
 
     def register(function: Command[P]) -> Command[P]:
@@ -87,7 +94,7 @@ def command(
             debug = values.pop("debug") or before.get("debug", False) or wants_debug(())
             _run(function(Call(Terminal(as_json=as_json), config, debug=debug), **values))  # type: ignore[call-arg]
 
-        _describe(run, function, operator=operator)
+        _describe(run, function, operator=operator, more=more)
         app.command(name, cls=Page, epilog=examples_text(examples), rich_help_panel=panel)(run)
         return function
 
@@ -115,7 +122,9 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
         raise first from several
 
 
-def _describe(run: Callable[..., None], function: Callable[..., Any], *, operator: bool) -> None:
+def _describe(
+    run: Callable[..., None], function: Callable[..., Any], *, operator: bool, more: Sequence[inspect.Parameter]
+) -> None:
     """Gives `run` the signature that Typer reads: the function's own after its `Call`, then the common options."""
     hints = get_type_hints(function, include_extras=True)
     keyword = inspect.Parameter.KEYWORD_ONLY
@@ -123,7 +132,9 @@ def _describe(run: Callable[..., None], function: Callable[..., Any], *, operato
     parameters += [
         parameter.replace(kind=keyword, annotation=hints[parameter.name])
         for parameter in list(inspect.signature(function).parameters.values())[1:]
+        if parameter.kind is not inspect.Parameter.VAR_KEYWORD
     ]
+    parameters += more
     if operator:
         parameters.append(inspect.Parameter("config", keyword, annotation=ConfigOption, default=None))
     parameters.append(inspect.Parameter("as_json", keyword, annotation=JsonOption, default=False))

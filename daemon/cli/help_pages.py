@@ -79,7 +79,7 @@ def _draw(console: Console, command: Any, ctx: Any) -> None:
     for param in _options(command, ctx):
         panel = getattr(param, "rich_help_panel", None) or (COMMON if param.name == "help" else "Options")
         by_panel.setdefault(panel, []).append((_names_of(param), _help_of(param)))
-    for panel in sorted(by_panel, key=lambda title: title != "Options"):
+    for panel in sorted(by_panel, key=lambda title: (title != "Options") + 2 * (title == COMMON)):
         _section(console, panel, by_panel[panel])
     if command.epilog:
         console.print()

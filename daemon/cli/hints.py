@@ -11,7 +11,7 @@ _HINTS: Final[dict[str, str]] = {
     "service.deleted": "`strongroom service undelete PROJECT/SERVICE` brings it back while its grace is not over",
     "service.not_deleted": "`strongroom service list` shows what is deleted",
     "project.not_deleted": "`strongroom project list` shows what is deleted",
-    "service.not_configured": "on the node: `strongroom-agent service add PROJECT/SERVICE --kind postgresql …`",
+    "service.not_configured": "on the node: `strongroom-agent service add PROJECT/SERVICE --kind KIND …`",
     "node.not_found": "`strongroom node list` shows the nodes, `strongroom node add NAME` registers one",
     "node.in_use": "`strongroom service change PROJECT/SERVICE --node OTHER` moves a service to other nodes",
     "node.unavailable": "`strongroom node list` shows which agents are alive",

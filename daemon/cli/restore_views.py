@@ -69,6 +69,8 @@ def draw_restore(console: Console, record: RestoreRecord) -> None:
         ("renamed", visible(", ".join(f"{old} to {new}" for old, new in target.rename.items()))),
         ("replaces data", "yes" if target.replace else ""),
         ("skips roles", "yes" if target.skip_roles else ""),
+        ("directory", visible(target.directory)),
+        ("only paths", visible(", ".join(target.paths))),
         ("stored", size(record.size_bytes)),
         ("requested", moment(record.requested_at, now)),
         ("by", visible(record.actor)),

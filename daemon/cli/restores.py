@@ -36,6 +36,10 @@ def add_to(app: typer.Typer) -> None:
             ("strongroom restore acme/orders/latest --only orders --rename orders=orders_copy", "beside the original"),
             ("strongroom restore acme/orders/latest --only orders --replace", "in place of what is there"),
             ("strongroom restore acme/orders/latest --to acme/staging --skip-roles", "into another server"),
+            (
+                "strongroom restore acme/files/latest --directory /srv/back --path invoices/2026",
+                "one directory of a tree",
+            ),
         ],
     )(restore)
     app.add_typer(restores, name="restores", rich_help_panel=_PANEL)
@@ -67,11 +71,27 @@ async def restore(
             "--skip-roles", help="Create no roles; everything belongs to the role that restores.", show_default=False
         ),
     ] = False,
+    directory: Annotated[
+        str,
+        typer.Option(
+            "--directory",
+            metavar="DIR",
+            help="Where on its host a directory tree or data directory goes; the host says below which one that may be.",
+            show_default=False,
+        ),
+    ] = "",
+    path: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--path", metavar="PATH", help="Only this file or directory of a tree. May be repeated.", show_default=False
+        ),
+    ] = None,
     no_wait: NoWaitOption = False,
 ) -> None:
     """Restore a backup, and wait for the end.
 
-    Each database is put in place as a whole or not at all; one that holds data is left alone without --replace.  Ends with
+    Each artifact (a database, an index, a tree) is put in place as a whole or not at all; what holds data is left alone
+    without --replace.  Ends with
     status 5 when the restore fails."""
     ref = parse_run_ref(backup, "backup")
     to_project, to_service = parse_service_ref(to, "to") if to else ("", "")
@@ -86,6 +106,8 @@ async def restore(
         rename=parse_renames(rename or []),
         replace=replace,
         skip_roles=skip_roles,
+        directory=directory,
+        paths=path or [],
         actor=call.actor,
     )
     async with (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
@@ -22,22 +22,13 @@ from daemon.cli.policy_files import read_policy_file
 from daemon.cli.retention_options import NewPolicyOption
 from daemon.cli.schedule_options import DEFAULT, ScheduleOption, chosen_schedule
 from daemon.cli.schedule_views import schedule_words
-from daemon.cli.service_options import (
-    ExcludeOption,
-    GlobalsOption,
-    IncludeOption,
-    KindOption,
-    LockTimeoutOption,
-    NodesOption,
-    changed_options,
-    new_options,
-)
+from daemon.cli.service_options import KindOption, NodesOption, changed_options, kind_parameters, new_options
 from daemon.cli.service_views import draw_service, draw_services
 
 if TYPE_CHECKING:
     from daemon.cli.client import ControlClient
 
-services = typer.Typer(cls=Index, no_args_is_help=True, help="Databases that are backed up.")
+services = typer.Typer(cls=Index, no_args_is_help=True, help="Databases and storage that are backed up.")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -59,25 +50,30 @@ def add_to(app: typer.Typer) -> None:
             "strongroom service add acme/orders --kind postgresql --node db1 --schedule 'daily 03:30' --policy policy.toml",
             "when it is backed up, and what is kept",
         ),
+        (
+            "strongroom service add acme/shop --kind mariadb --node db2 --method logical --include 'shop*'",
+            "single databases of a MariaDB server",
+        ),
+        ("strongroom service add acme/search --kind elasticsearch --node es1 --exclude 'logs-*'", "an index cluster"),
+        ("strongroom service add acme/files --kind shared-storage --node nas1 --exclude '*.tmp'", "a directory tree"),
     ],
+    more=kind_parameters(),
 )
 async def add(
     call: Call,
+    /,
     service: ServiceArgument,
     kind: KindOption,
     node: NodesOption,
-    include: IncludeOption = None,
-    exclude: ExcludeOption = None,
-    with_globals: GlobalsOption = None,
-    lock_timeout: LockTimeoutOption = None,
     schedule: ScheduleOption = DEFAULT,
     policy: NewPolicyOption = None,
+    **given: Any,
 ) -> None:
     """Add a service to a project."""
     project, name = parse_service_ref(service)
     if not node:
         raise InvalidInput("input.invalid", "a service needs at least one node: name it with --node", field="node")
-    options = new_options(kind, include=include, exclude=exclude, with_globals=with_globals, lock_timeout_s=lock_timeout)
+    options = new_options(kind, given)
     request = control.ServiceAdd(
         project=project,
         name=name,
@@ -106,15 +102,14 @@ async def add(
         ("strongroom service change acme/orders --exclude 'test_*' --exclude scratch", "other databases to leave out"),
         ("strongroom service change acme/orders --include ''", "no choice any more: all databases"),
     ],
+    more=kind_parameters(),
 )
 async def change(
     call: Call,
+    /,
     service: ServiceArgument,
     node: NodesOption = None,
-    include: IncludeOption = None,
-    exclude: ExcludeOption = None,
-    with_globals: GlobalsOption = None,
-    lock_timeout: LockTimeoutOption = None,
+    **given: Any,
 ) -> None:
     """Change what is backed up, or the nodes; what is not named stays as it is.
 
@@ -122,9 +117,7 @@ async def change(
     project, name = parse_service_ref(service)
     async with call.connect() as client:
         view = await client.ask(control.SERVICE_SHOW, control.ServiceRef(project=project, service=name))
-        options = changed_options(
-            view.record.options, include=include, exclude=exclude, with_globals=with_globals, lock_timeout_s=lock_timeout
-        )
+        options = changed_options(view.record.options, given)
         if options == view.record.options and node is None:
             raise InvalidInput("input.invalid", "nothing to change was named: see --help")
         request = control.ServiceChange(

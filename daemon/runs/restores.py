@@ -35,6 +35,8 @@ class Restores:
         rename: dict[str, str] | None = None,
         replace: bool = False,
         skip_roles: bool = False,
+        directory: str = "",
+        paths: Sequence[str] = (),
         actor: str = "",
     ) -> RestoreRecord:
         """A new restore, in its node's queue.  No artifacts named: all of them.
@@ -72,6 +74,8 @@ class Restores:
                 rename=rename or {},
                 replace=replace,
                 skip_roles=skip_roles,
+                directory=directory,
+                paths=list(paths),
             ),
             artifacts=chosen,
             size_bytes=sum(artifact.stored_bytes for artifact in backup.artifacts if artifact.name in chosen),

@@ -14,11 +14,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import tomli_w
 
 from agents.cli import main
+from agents.drivers.kinds import Connection
+from contracts.services import OPTIONS_BY_KIND
 from tests.servers.nats import NatsServer
 from tests.servers.postgres import PostgresCluster
 from tests.servers.waiting import eventually_blocking
@@ -113,6 +116,9 @@ def test_a_service_that_stands_in_another_file_is_not_written_twice(agent: Agent
     ("argv", "word"),
     [
         ((*ADD, "--port", "70000"), "--port"),
+        (("service", "add", "acme/v", "--kind", "qdrant"), "--url is needed"),
+        (("service", "add", "acme/v", "--kind", "qdrant", "--url", "gopher://x"), "--url"),
+        (("service", "add", "acme/f", "--kind", "shared-storage", "--root-dir", "/"), "root_dir has to be"),
         ((*ADD, "--port", "many"), "--port"),
         ((*ADD, "--sslmode", "maybe"), "--sslmode"),
         ((*ADD, "--extra", "password=x"), "--extra"),
@@ -206,12 +212,32 @@ def test_the_version_is_printed(agent: Agent) -> None:
     assert agent("version").out.startswith("strongroom-agent ")
 
 
-def test_every_connection_field_is_an_option_with_a_word_about_it(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["service", "add", "--help"])
-    page = capsys.readouterr().out
+@pytest.mark.parametrize("kind", OPTIONS_BY_KIND)
+def test_every_connection_field_is_an_option(agent: Agent, kind: str) -> None:
+    page = agent("service", "add", "--kind", kind, "--help").out
+    (struct,) = [struct for struct in get_args(Connection) if struct.__struct_config__.tag == kind]
+    for field in struct.__struct_fields__:
+        assert f"--{field.replace('_', '-')} " in page
+
+
+def test_an_option_says_what_its_field_says(agent: Agent) -> None:
+    page = agent("service", "add", "--kind=postgresql", "--help").out
     for wanted in ("--host", "--password-file", "File with the password and nothing else", "(default: 5432)", "examples:"):
         assert wanted in " ".join(page.split())
+
+
+def test_a_kind_takes_its_own_options_only(agent: Agent, services_dir: Path) -> None:
+    ended = agent("service", "add", "acme/orders", "--kind", "qdrant", "--url", "http://q:6333", "--dump-dir", "/x")
+    assert ended.status == 2
+    assert "--dump-dir" in ended.err
+    assert not services_dir.exists()
+
+
+def test_an_option_that_is_a_list_may_be_repeated(agent: Agent, services_dir: Path) -> None:
+    urls = ["http://q1:6333", "http://q2:6333"]
+    ended = agent("service", "add", "acme/vectors", "--kind", "qdrant", "--url", urls[0], "--url", urls[1])
+    assert ended.status == 0
+    assert tomllib.loads((services_dir / "acme.vectors.toml").read_text())["connection"] == {"kind": "qdrant", "url": urls}
 
 
 def test_the_base_install_is_enough(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ Url = Annotated[str, msgspec.Meta(pattern=r"^(nats|tls|ws|wss)://[^/?#@]+/?$")]
 class NATSConnection(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="nats", forbid_unknown_fields=True):
     """The `[connection]` of a service's file on its host."""
 
-    url: Annotated[list[Url], msgspec.Meta(min_length=1)] = ["nats://127.0.0.1:4222"]
+    url: Annotated[list[Url], msgspec.Meta(min_length=1)]
     """Of one server or several of a cluster; any of them reaches all streams of the account."""
     creds_file: str = ""
     """User credentials as `nsc` writes them: a JWT and its seed."""

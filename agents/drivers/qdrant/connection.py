@@ -14,7 +14,7 @@ class QdrantConnection(
 ):
     """The `[connection]` of a service's file on its host."""
 
-    url: Annotated[list[Url], msgspec.Meta(min_length=1)] = ["http://127.0.0.1:6333"]
+    url: Annotated[list[Url], msgspec.Meta(min_length=1)]
     """Base URL of a node's HTTP API.  Of a cluster, those of all its nodes: snapshots hold a node's own shards only."""
     api_key_file: str = ""
     """File with an API key, or a token of JWT access control, that may manage what is backed up."""

@@ -58,6 +58,8 @@ def test_a_service_is_added_shown_and_listed(strongroom: Strongroom, project: st
         "exclude": ["tmp_*", "x"],
         "globals": False,
         "lock_timeout_s": 5,
+        "method": "logical",
+        "parallel": 1,
     }
     shown = strongroom("service", "show", service).ok().out
     assert "tmp_*, x" in shown
@@ -80,6 +82,8 @@ def test_a_change_keeps_what_it_does_not_name_and_empties_a_list_on_an_empty_tex
         "exclude": ["a"],
         "globals": True,
         "lock_timeout_s": 30,
+        "method": "logical",
+        "parallel": 1,
     }
     assert strongroom.json("service", "change", service, "--exclude", "")["options"]["exclude"] == []
     strongroom("service", "change", service, "--json").failed(2, "input.invalid")
