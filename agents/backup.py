@@ -62,7 +62,7 @@ async def make_backup(
             )
 
     async with driver.holding(plan):
-        uploaded = await _all_of(plan, upload)
+        uploaded = await upload_all(plan, upload)
         changes = await driver.finish_backup(plan)
     progress.phase = "finishing"
     return BackupFinished(
@@ -80,7 +80,7 @@ async def make_backup(
     )
 
 
-async def _all_of(plan: BackupPlan, upload: Callable[[int, PlannedArtifact], Awaitable[Uploaded]]) -> list[Uploaded]:
+async def upload_all(plan: BackupPlan, upload: Callable[[int, PlannedArtifact], Awaitable[Uploaded]]) -> list[Uploaded]:
     """In the plan's order, as many at once as it allows; the first that fails ends the others."""
     waiting = deque(enumerate(plan.artifacts, start=1))
     done: dict[int, Uploaded] = {}

@@ -14,6 +14,7 @@ from agents.progress import RunProgress
 from contracts.age import Identity
 from contracts.asks import RestoreJob
 from contracts.errors import RunFailed, StrongroomError
+from contracts.records import RestoreTarget
 from contracts.reports import RestoreFinished
 from contracts.wire import utc_now
 
@@ -40,7 +41,7 @@ async def make_restore(
     async def still_wanted() -> None:
         await ask_patiently(lambda: conversation.check(job.attempt), limits.retry)
 
-    require_capable(driver.capabilities, job)
+    require_capable(driver.capabilities, job.target)
     await driver.check_restore(job.artifacts, job.target)
     progress.artifact_count = len(job.artifacts)
     progress.estimate_bytes = sum(artifact.plain_bytes for artifact in job.artifacts)
@@ -81,9 +82,8 @@ async def make_restore(
     )
 
 
-def require_capable(capabilities: Capabilities, job: RestoreJob) -> None:
+def require_capable(capabilities: Capabilities, target: RestoreTarget) -> None:
     """Raises: RunFailed `restore.unsupported` for what a target asks of backups that cannot do it."""
-    target = job.target
     for asked, can, field, words in (
         (target.rename, capabilities.rename, "rename", "be restored under other names"),
         (target.directory, capabilities.directory, "directory", "be restored into a directory"),
