@@ -60,6 +60,8 @@ class Command:
     """From `stop_signal` to SIGKILL."""
     redact: Callable[[str], str] = str
     """Applied to the tail of standard error before anybody sees it."""
+    hear: Callable[[bytes], None] | None = None
+    """Called with each piece of standard error as it comes, unredacted, of which otherwise only the tail is kept."""
 
     @property
     def name(self) -> str:
@@ -217,6 +219,8 @@ class Child:
         if not data:
             self._close_stderr()
             return False
+        if self.command.hear is not None:
+            self.command.hear(data)
         self._tail += data
         del self._tail[: -(STDERR_TAIL_BYTES + _SLACK_BYTES)]
         return True

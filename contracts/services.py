@@ -95,18 +95,25 @@ class MeilisearchOptions(msgspec.Struct, frozen=True, kw_only=True, tag_field="k
     """A Meilisearch instance: one dump of everything in it."""
 
     timeout_s: Annotated[int, msgspec.Meta(ge=10, le=604_800)] = 6 * 3600
-    """How long the instance may take to make the dump, which waits behind all of its other tasks."""
+    """How long the instance may take to make the dump, the wait for what it is doing at the moment included."""
 
 
 class SharedStorageOptions(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="shared-storage"):
     """A directory tree: one tar archive."""
 
     exclude: list[str] = []
-    """Paths to leave out, relative to the tree; `*` and `?` match anything, also slashes, as in `tar --exclude`."""
+    """Paths to leave out with all below them, relative to the tree.  `*` matches any characters, slashes too, and `?` any one
+    byte; everything else stands for itself.  `cache` is the one at the top only, `*/cache` those below, `*.tmp` is anywhere."""
     one_file_system: bool = True
     """Whether mounted file systems below are left out."""
     changed_limit: Annotated[int, msgspec.Meta(ge=0)] = 1000
     """A run fails when more files than this changed while they were read; fewer are warnings."""
+
+    def __post_init__(self) -> None:
+        for pattern in self.exclude:
+            parts = pattern.split("/")
+            if not pattern.strip("/.") or parts[0] == "" or ".." in parts or "\0" in pattern:
+                raise ValueError(f"exclude has {pattern!r}: paths are relative to the tree, such as cache or */cache")
 
 
 ServiceOptions = (

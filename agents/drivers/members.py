@@ -52,6 +52,8 @@ async def read_members(pipe: PipeReader) -> AsyncIterator[tuple[str, bytes]]:
     while True:
         block = await pipe.read_exactly(_BLOCK)
         if not any(block):
+            if any(await pipe.read_exactly(_BLOCK)):
+                raise Corrupt("artifact.corrupt", "the archive goes on after half of its end mark")
             await pipe.drain()
             return
         try:

@@ -20,7 +20,7 @@ _READ_BYTES: Final = 256 * 1024
 
 
 class PipeWriter:
-    """The engine's end of a dump.  Memory held: what is being written."""
+    """The engine's end of a dump, for one coroutine at a time.  Memory held: what is being written."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -106,8 +106,8 @@ async def piped_dump(produce: Produce, *, name: str) -> AsyncIterator[PipedDump]
             os.close(writing)
 
     producing = asyncio.create_task(run(), name=f"dump:{name}")
-    await asyncio.sleep(0)  # a task that is cancelled before its first step would never close the pipe
     try:
+        await asyncio.sleep(0)  # a task that is cancelled before its first step would never close the pipe
         yield PipedDump(reading, producing)
     finally:
         producing.cancel()
@@ -157,14 +157,16 @@ async def piped_restore(
 
     async def run() -> None:
         try:
-            await consume(PipeReader(reading))
+            pipe_reader = PipeReader(reading)
+            await consume(pipe_reader)
+            await pipe_reader.drain()  # whoever writes has to come to the end: before it, nothing is known to be authentic
         finally:
             os.close(reading)  # whoever still writes gets a broken pipe
 
     consuming = asyncio.create_task(run(), name=f"restore:{name}")
-    await asyncio.sleep(0)
     sink = PipedRestore(writing, consuming, place, confirm)
     try:
+        await asyncio.sleep(0)
         yield sink
     finally:
         consuming.cancel()

@@ -23,7 +23,7 @@ class Secret:
 
     def hide_in(self, text: str) -> str:
         """The text with … in place of the secret."""
-        return text.replace(self._value, "…")
+        return text.replace(self._value, "…") if self._value else text
 
 
 def read_secret(path: str, field: str) -> Secret:
@@ -38,6 +38,8 @@ def read_secret(path: str, field: str) -> Secret:
         raise _invalid(field, f"{path} cannot be read: {exc.strerror}") from exc
     except UnicodeDecodeError as exc:
         raise _invalid(field, f"{path} is not UTF-8") from exc
+    except ValueError as exc:  # a zero byte in it
+        raise _invalid(field, f"{path!r} is no file name") from exc
     value = text.removesuffix("\n").removesuffix("\r")
     if not value:
         raise _invalid(field, f"{path} is empty: write the secret into it")

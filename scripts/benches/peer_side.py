@@ -46,16 +46,39 @@ class Pipeline:
             "RCLONE_CONFIG_BENCH_FORCE_PATH_STYLE": "true",
         }
 
-    def upload(self, argv: list[str], environment: dict[str, str]) -> Cost:
+    def upload(self, argv: list[str], environment: dict[str, str], *, keep: bool = False) -> Cost:
+        """What a program writes, into the bucket, and removed again unless it is to be fetched."""
+        wall_s, usages, peaks = self._run([argv, *self._stages], environment)
+        server = self._bucket.server
+        head = server.blocking_client.head_object(Bucket=self._bucket.name, Key=self._object_key)
+        if not keep:
+            server.blocking_client.delete_object(Bucket=self._bucket.name, Key=self._object_key)
+        return self._cost(wall_s, usages, peaks, head["ContentLength"])
+
+    def fetch(self, argv: list[str], environment: dict[str, str], identity_file: str) -> Cost:
+        """What `upload` kept, into a program."""
+        stages = [
+            [_need("rclone"), "cat", f"bench:{self._bucket.name}/{self._object_key}"],
+            [_need("age"), "-d", "-i", identity_file],
+            [_need("zstd"), "-d", "-q", "-c"],
+            argv,
+        ]
+        wall_s, usages, peaks = self._run(stages, environment)
+        head = self._bucket.server.blocking_client.head_object(Bucket=self._bucket.name, Key=self._object_key)
+        return self._cost(wall_s, usages, peaks, head["ContentLength"])
+
+    def _run(
+        self, stages: list[list[str]], environment: dict[str, str]
+    ) -> tuple[float, list[resource.struct_rusage], list[_Peak]]:
         began = time.perf_counter()
         processes: list[subprocess.Popen[bytes]] = []
         with ExitStack() as pipes:
             previous = None
-            for stage in [argv, *self._stages]:
+            for stage in stages:
                 process = subprocess.Popen(
                     stage,
                     stdin=previous or subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL if stage is self._stages[-1] else subprocess.PIPE,
+                    stdout=subprocess.DEVNULL if stage is stages[-1] else subprocess.PIPE,
                     env={**os.environ, **self._environment, **environment},
                 )
                 processes.append(process)
@@ -64,15 +87,15 @@ class Pipeline:
         # Our copies of the pipes are closed here, so that a stage which dies is noticed by the one before it.
         peaks = [_Peak(process.pid) for process in processes[1:]]
         usages = [_wait(process, peaks) for process in processes]
-        wall_s = time.perf_counter() - began
-        server = self._bucket.server
-        head = server.blocking_client.head_object(Bucket=self._bucket.name, Key=self._object_key)
-        server.blocking_client.delete_object(Bucket=self._bucket.name, Key=self._object_key)
+        return time.perf_counter() - began, usages, peaks
+
+    @staticmethod
+    def _cost(wall_s: float, usages: list[resource.struct_rusage], peaks: list[_Peak], stored_bytes: int) -> Cost:
         return Cost(
             wall_s=wall_s,
             cpu_s=sum(usage.ru_utime + usage.ru_stime for usage in usages),
             memory_mib=sum(peak.mib for peak in peaks),
-            stored_bytes=head["ContentLength"],
+            stored_bytes=stored_bytes,
         )
 
 

@@ -195,6 +195,14 @@ async def test_standard_error_is_drained_and_only_its_end_is_kept() -> None:
     assert STDERR_TAIL_BYTES - 100 < len(child.stderr) <= STDERR_TAIL_BYTES
 
 
+async def test_all_of_standard_error_can_be_heard_as_it_comes() -> None:
+    heard: list[bytes] = []
+    script = "i=0; while [ $i -lt 5000 ]; do echo line $i >&2; i=$((i+1)); done"
+    async with start(sh(script, hear=heard.append)) as child:
+        assert (await child.wait()).ok
+    assert b"".join(heard) == b"".join(b"line %d\n" % number for number in range(5000))
+
+
 async def test_bytes_on_standard_error_that_are_no_text_do_no_harm() -> None:
     async with start(sh("printf 'a\\377b' >&2; exit 1")) as child:
         await child.wait()

@@ -12,15 +12,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-_NAME: Final = re.compile(r"strongroom-(nats|s3|pg|mariadb|es|qdrant|meili)-(\d+)-.*")
+_NAME: Final = re.compile(r"strongroom-(nats|s3|pg|mariadb|es|qdrant|meili|files)-(\d+)-.*")
 STRAY_FILES: Final = "stray.json"
 """In such a directory: a list of files elsewhere that its server leaves when it is killed."""
 
 
+_MEMORY: Final = Path("/dev/shm")
+_MEMORY_NEEDED: Final = 2**30
+
+
 @contextmanager
-def server_directory(purpose: str) -> Iterator[Path]:
-    """A directory that is gone afterwards, whoever owns what is in it.  Its name tells which process it belongs to."""
-    path = Path(tempfile.mkdtemp(prefix=f"strongroom-{purpose}-{os.getpid()}-"))
+def server_directory(purpose: str, *, in_memory: bool = False) -> Iterator[Path]:
+    """A directory that is gone afterwards, whoever owns what is in it.  Its name tells which process it belongs to.
+
+    With `in_memory` on a file system in memory, where there is one with room: for servers that sync often and hold little.
+    """
+    parent = _MEMORY if in_memory and _has_room(_MEMORY) else None
+    path = Path(tempfile.mkdtemp(prefix=f"strongroom-{purpose}-{os.getpid()}-", dir=parent))
     try:
         yield path
     finally:
@@ -29,11 +37,15 @@ def server_directory(purpose: str) -> Iterator[Path]:
 
 def sweep() -> None:
     """Removes what runs that were killed outright have left; their servers died with them."""
-    for path in Path(tempfile.gettempdir()).glob("strongroom-*"):
+    for path in (*Path(tempfile.gettempdir()).glob("strongroom-*"), *_MEMORY.glob("strongroom-*")):
         match = _NAME.fullmatch(path.name)
         ours = os.geteuid() in {0, path.stat().st_uid}
         if match and ours and not Path(f"/proc/{match[2]}").exists():
             _remove(path)
+
+
+def _has_room(directory: Path) -> bool:
+    return os.access(directory, os.W_OK) and shutil.disk_usage(directory).free >= _MEMORY_NEEDED
 
 
 def _remove(path: Path) -> None:

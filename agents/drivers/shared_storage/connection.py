@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +22,7 @@ class SharedStorageConnection(
     """Directory of GNU tar.  Empty: the one on the PATH."""
 
     def __post_init__(self) -> None:
-        if not Path(self.root_dir).is_absolute() or Path(self.root_dir) == Path("/"):
+        if not Path(self.root_dir).is_absolute() or not os.path.normpath(self.root_dir).strip("/"):
             raise ValueError("root_dir has to be the absolute path of a directory below /")
 
     @property
