@@ -14,6 +14,9 @@
 --
 --     host  all  strongroom_backup  127.0.0.1/32  scram-sha-256
 --
+-- A CONNECTION LIMIT should allow three sessions for each database that is dumped at once (the service's `parallel`): one
+-- dumps, one holds its snapshot, one counts rows in that.  With fewer the dumps are the same, but no rows are counted.
+--
 -- Whoever has this role reads all data, and the hashes of all roles' passwords: guard it like a superuser.
 
 \set ON_ERROR_STOP on

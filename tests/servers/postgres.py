@@ -204,6 +204,36 @@ class PostgresCluster:
                 shutil.chown(path, self._owner.pw_uid, self._owner.pw_gid)
 
 
+class PostgresReplica(PostgresCluster):
+    """Follows another cluster by streaming replication."""
+
+    def __init__(self, directory: Path, primary: PostgresCluster, settings: Mapping[str, str] | None = None) -> None:
+        super().__init__(directory, settings)
+        self._primary = primary
+        self.password = primary.password
+
+    def _initialise(self) -> None:
+        self._give_to_server(self.directory)
+        self._call(
+            pg_bin("pg_basebackup"),
+            f"--dbname={self._primary.dsn}",
+            f"--pgdata={self.data_dir}",
+            "--write-recovery-conf",
+            "--checkpoint=fast",
+            "--no-sync",
+        )
+
+
+class RestoredCluster(PostgresCluster):
+    """A server on a data directory that was restored from another's."""
+
+    def __init__(self, data_dir: Path, origin: PostgresCluster) -> None:
+        super().__init__(origin.directory / "restored")
+        self.directory.mkdir(exist_ok=True)
+        self.data_dir = data_dir
+        self.password = origin.password
+
+
 def _server_user() -> pwd.struct_passwd | None:
     """The user to become, or None to stay who we are."""
     if os.geteuid() != 0:

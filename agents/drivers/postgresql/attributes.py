@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from agents.drivers.postgresql.discovery import ClusterFacts, DatabaseFacts
-from agents.drivers.postgresql.inventory import References
+from agents.drivers.postgresql.objects import References
 from agents.drivers.postgresql.tools import Tool, major_of
 from contracts.errors import Corrupt
 from contracts.records import ArtifactRecord, Attributes

@@ -14,8 +14,8 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from agents.drivers.postgresql.private_file import private_file
 from agents.drivers.postgresql.quoting import escape_passfile_field
+from agents.drivers.private_file import private_file
 from contracts.errors import InvalidInput
 
 APPLICATION_NAME: Final = "strongroom"
@@ -66,6 +66,8 @@ class PostgreSQLConnection(
     sslrootcert: str = ""
     bin_dir: str = ""
     """Directory of pg_dump, psql and the others.  Empty: they are found, see `agents.drivers.postgresql.tools`."""
+    restore_dir: str = ""
+    """Directory below which physical backups may be restored.  Empty: nowhere on this host."""
     connect_timeout_s: Annotated[int, msgspec.Meta(ge=2, le=300)] = 10
     extra: dict[ExtraName, str] = {}
     """Further parameters of libpq, by its names."""

@@ -57,6 +57,8 @@ class ClusterFacts(msgspec.Struct, frozen=True, kw_only=True):
     may_create_databases: bool
     may_create_roles: bool
     reads_role_passwords: bool
+    session_limit: int = -1
+    """Of our role; -1 for none."""
     role_count: int
     tablespaces: list[str]
     databases: list[DatabaseFacts]
@@ -92,6 +94,7 @@ SELECT json_build_object(
   'may_create_databases', r.rolsuper OR r.rolcreatedb,
   'may_create_roles', r.rolsuper OR r.rolcreaterole,
   'reads_role_passwords', has_table_privilege('pg_catalog.pg_authid', 'SELECT'),
+  'session_limit', r.rolconnlimit,
   'role_count', (SELECT count(*) FROM pg_roles),
   'tablespaces', (SELECT json_agg(spcname ORDER BY spcname) FROM pg_tablespace),
   'databases', (
@@ -107,7 +110,8 @@ SELECT json_build_object(
       'is_template', d.datistemplate,
       'allows_connections', d.datallowconn,
       'connectable', has_database_privilege(d.oid, 'CONNECT'),
-      'size_bytes', CASE WHEN {sizes} AND has_database_privilege(d.oid, 'CONNECT') THEN pg_database_size(d.oid) END,
+      'size_bytes', CASE WHEN {sizes} AND (has_database_privilege(d.oid, 'CONNECT')
+                              OR pg_has_role('pg_read_all_stats', 'USAGE')) THEN pg_database_size(d.oid) END,
       'row', row_to_json(d)
     ) ORDER BY d.datname)
     FROM pg_database d JOIN pg_tablespace t ON t.oid = d.dattablespace

@@ -1,4 +1,8 @@
-"""The PostgreSQL driver: what `agents.drivers.base` asks for, put together from this folder's parts."""
+"""The PostgreSQL driver: what `agents.drivers.base` asks for, put together from this folder's parts.
+
+What a backup is like is said by the service's options; how one is restored, by its own artifacts: those of a service whose
+method has changed since stay restorable.
+"""
 
 from __future__ import annotations
 
@@ -14,23 +18,29 @@ from agents.drivers.base import (
     DumpSource,
     PlannedArtifact,
     RestoreSink,
+    Scratch,
     confirmed,
 )
-from agents.drivers.postgresql import planning
+from agents.drivers.postgresql import planning, rehearsal
 from agents.drivers.postgresql.attributes import GLOBALS_KIND
 from agents.drivers.postgresql.check import check_restore
 from agents.drivers.postgresql.connection import PostgreSQLConnection
 from agents.drivers.postgresql.dump import start_dump
 from agents.drivers.postgresql.globals_restore import start_globals_restore
 from agents.drivers.postgresql.health import look_at_health
+from agents.drivers.postgresql.physical.attributes import CLUSTER_KIND
+from agents.drivers.postgresql.physical.dump import start_physical_dump
+from agents.drivers.postgresql.physical.planning import plan_physical_backup
+from agents.drivers.postgresql.physical.restore import check_physical_restore, start_physical_restore
 from agents.drivers.postgresql.psql import Psql
 from agents.drivers.postgresql.restore import start_database_restore
+from agents.drivers.postgresql.tally import Tally
 from contracts.records import ArtifactRecord, EngineHealth, RestoreTarget
 from contracts.services import PostgreSQLOptions
 
 
 class PostgreSQLDriver(DriverDefaults):
-    """One cluster.  Holds no connection and no file: each call stands for itself."""
+    """One cluster.  Each call stands for itself, but for the counts of a backup that is held."""
 
     def __init__(
         self,
@@ -44,29 +54,59 @@ class PostgreSQLDriver(DriverDefaults):
         self._options = options or PostgreSQLOptions()
         self._runtime_dir = runtime_dir
         self._work_dir = work_dir
+        self._tally: Tally | None = None
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(select=True, rename=True, skip_roles=True)
+        if self._is_physical:
+            return Capabilities(directory=True, scratch=True)
+        return Capabilities(select=True, rename=True, skip_roles=True, scratch=True)
 
     async def health(self) -> EngineHealth:
         return await look_at_health(self._psql())
 
     async def plan_backup(self) -> BackupPlan:
+        if self._is_physical:
+            return await plan_physical_backup(self._psql())
         return await planning.plan_backup(self._psql(), self._options)
 
+    @asynccontextmanager
+    async def holding(self, plan: BackupPlan) -> AsyncIterator[None]:
+        """The dumps in here correct the inventory's counts."""
+        self._tally = Tally(plan)
+        if self._is_physical:
+            await self._tally.begin(self._psql())
+        try:
+            yield
+        finally:
+            self._tally = None
+
+    async def finish_backup(self, plan: BackupPlan) -> list[str]:
+        del plan  # the tally has it
+        if self._is_physical and self._tally is not None:
+            await self._tally.keep_unchanged(self._psql())
+        return []
+
     def dump(self, artifact: PlannedArtifact) -> AbstractAsyncContextManager[DumpSource]:
-        return start_dump(self._psql(), artifact, lock_timeout_s=self._options.lock_timeout_s)
+        if artifact.kind == CLUSTER_KIND:
+            return start_physical_dump(self._psql(), artifact)
+        return start_dump(self._psql(), artifact, lock_timeout_s=self._options.lock_timeout_s, tally=self._tally)
 
     async def check_restore(self, artifacts: list[ArtifactRecord], target: RestoreTarget) -> None:
-        await check_restore(self._psql(restores=True), artifacts, target)
+        if any(artifact.kind == CLUSTER_KIND for artifact in artifacts):
+            check_physical_restore(self._connection, artifacts, target)
+        else:
+            await check_restore(self._psql(restores=True), artifacts, target)
 
     @asynccontextmanager
     async def restore(
         self, artifact: ArtifactRecord, target: RestoreTarget, run_id: str, *, confirm: Confirm = confirmed
     ) -> AsyncIterator[RestoreSink]:
         psql = self._psql(restores=True)
-        if artifact.kind == GLOBALS_KIND:
+        if artifact.kind == CLUSTER_KIND:
+            async with start_physical_restore(self._connection, artifact, target, run_id, confirm) as cluster:
+                yield cluster
+        elif artifact.kind == GLOBALS_KIND:
             async with start_globals_restore(psql, artifact, target) as roles:
                 roles.confirm = confirm
                 yield roles
@@ -79,5 +119,25 @@ class PostgreSQLDriver(DriverDefaults):
         """Roles before the databases whose objects they own."""
         return sorted(artifacts, key=lambda artifact: artifact.kind != GLOBALS_KIND)
 
+    def scratch(self, directory: Path) -> AbstractAsyncContextManager[Scratch]:
+        rehearse = rehearsal.rehearse_physical if self._is_physical else rehearsal.rehearse_logical
+        return rehearse(self._connection, directory, self._scratch_driver, runtime_dir=self._runtime_dir)
+
+    @property
+    def _is_physical(self) -> bool:
+        return self._options.method == "physical"
+
     def _psql(self, *, restores: bool = False) -> Psql:
         return Psql(self._connection, self._runtime_dir, restores=restores)
+
+    def _scratch_driver(self, connection: PostgreSQLConnection) -> _ScratchDriver:
+        return _ScratchDriver(connection, self._options, runtime_dir=self._runtime_dir, work_dir=self._work_dir)
+
+
+class _ScratchDriver(PostgreSQLDriver):
+    """Of a scratch server, where roles that no artifact brings may be made up."""
+
+    async def check_restore(self, artifacts: list[ArtifactRecord], target: RestoreTarget) -> None:
+        if not any(artifact.kind == CLUSTER_KIND for artifact in artifacts):
+            await rehearsal.create_absent_roles(self._psql(restores=True), artifacts)
+        await super().check_restore(artifacts, target)

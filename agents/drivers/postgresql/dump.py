@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
+
+import structlog
 
 from agents.drivers.base import PlannedArtifact
 from agents.drivers.postgresql.attributes import GLOBALS_KIND
 from agents.drivers.postgresql.connection import session
+from agents.drivers.postgresql.counts import Relation, count_rows
 from agents.drivers.postgresql.discovery import ClusterFacts, look_at_cluster
 from agents.drivers.postgresql.errors import dump_failed, warnings_in
+from agents.drivers.postgresql.held_session import held_session
 from agents.drivers.postgresql.psql import Psql
 from agents.drivers.postgresql.quoting import database_conninfo
 from agents.drivers.postgresql.redaction import redactor
+from agents.drivers.postgresql.tally import RECOUNT_BUDGET_S, Tally
 from agents.drivers.postgresql.tools import Tool, find_tool
-from agents.processes import Child, Command, start
+from agents.processes import Child, Command, start, until_readable
 from contracts.errors import RunFailed, StrongroomError
+
+log = structlog.get_logger()
 
 CUSTOM_MAGIC: Final = b"PGDMP"
 SMALLEST_CUSTOM_DUMP: Final = 256
@@ -32,13 +40,21 @@ class PostgreSQLDump:
     """`DumpSource` of one artifact."""
 
     def __init__(
-        self, child: Child, artifact: PlannedArtifact, *, psql: Psql, was_replica: bool, lock_timeout_s: int
+        self,
+        child: Child,
+        artifact: PlannedArtifact,
+        *,
+        psql: Psql,
+        was_replica: bool,
+        lock_timeout_s: int,
+        counting: asyncio.Task[None] | None = None,
     ) -> None:
         self._child = child
         self._artifact = artifact
         self._psql = psql
         self._was_replica = was_replica
         self._lock_timeout_s = lock_timeout_s
+        self._counting = counting
 
     @property
     def fd(self) -> int:
@@ -61,6 +77,8 @@ class PostgreSQLDump:
             name = self._artifact.name if self._artifact.kind != GLOBALS_KIND else self._psql.connection.database
             raise dump_failed(program, status, self._child.stderr, self._psql.connection, name, self._lock_timeout_s)
         self._require_whole(program, plain_bytes, head, tail)
+        if self._counting is not None:
+            await asyncio.shield(self._counting)
         return [*warnings_in(self._child.stderr, program), *await self._check_role()]
 
     def _require_whole(self, program: str, plain_bytes: int, head: bytes, tail: bytes) -> None:
@@ -98,8 +116,13 @@ def missing_mark(kind: str, plain_bytes: int, head: bytes, tail: bytes) -> str:
 
 
 @asynccontextmanager
-async def start_dump(psql: Psql, artifact: PlannedArtifact, *, lock_timeout_s: int) -> AsyncIterator[PostgreSQLDump]:
-    """The dump under way; leaving ends it.  Raises: RunFailed `engine.*`."""
+async def start_dump(
+    psql: Psql, artifact: PlannedArtifact, *, lock_timeout_s: int, tally: Tally | None = None
+) -> AsyncIterator[PostgreSQLDump]:
+    """The dump under way; leaving ends it.  Rows that `tally` knows are counted in its snapshot.
+
+    Raises: RunFailed `engine.*`.
+    """
     cluster = await look_at_cluster(psql)
     if artifact.kind == GLOBALS_KIND:
         tool = await find_tool("pg_dumpall", psql.connection.bin_dir, at_least=cluster.major)
@@ -110,7 +133,13 @@ async def start_dump(psql: Psql, artifact: PlannedArtifact, *, lock_timeout_s: i
         argv = _dump_database(tool, lock_timeout_s)
         database = artifact.name
         _require_database(cluster, database)
-    with session(psql.connection, database, psql.runtime_dir) as opened:
+    async with AsyncExitStack() as stack:
+        snapshot = ""
+        if artifact.kind != GLOBALS_KIND and tally is not None:
+            if _has_room(cluster, database, tally.sessions):
+                snapshot = await _exported_snapshot(stack, psql, database)
+            argv = [*argv, f"--snapshot={snapshot}"] if snapshot else argv
+        opened = stack.enter_context(session(psql.connection, database, psql.runtime_dir))
         command = Command(
             argv=argv,
             package="postgresql-client",
@@ -118,8 +147,57 @@ async def start_dump(psql: Psql, artifact: PlannedArtifact, *, lock_timeout_s: i
             pass_fds=opened.pass_fds,
             redact=redactor(opened.password),
         )
-        async with start(command, stdout=True) as child:
-            yield PostgreSQLDump(child, artifact, psql=psql, was_replica=cluster.in_recovery, lock_timeout_s=lock_timeout_s)
+        child = await stack.enter_async_context(start(command, stdout=True))
+        counting = None
+        if artifact.kind != GLOBALS_KIND and tally is not None:
+            counting = asyncio.create_task(_count(psql, child, tally, database, snapshot), name=f"count:{database}")
+            stack.push_async_callback(_ended, counting)
+        yield PostgreSQLDump(
+            child,
+            artifact,
+            psql=psql,
+            was_replica=cluster.in_recovery,
+            lock_timeout_s=lock_timeout_s,
+            counting=counting,
+        )
+
+
+def _has_room(cluster: ClusterFacts, database: str, sessions: int) -> bool:
+    """Whether that many sessions are allowed to us: counting must not take the one that the dump needs."""
+    found = cluster.database(database)
+    limits = (cluster.session_limit, found.connection_limit if found is not None else -1)
+    return all(limit < 0 or limit >= sessions for limit in limits)
+
+
+async def _exported_snapshot(stack: AsyncExitStack, psql: Psql, database: str) -> str:
+    """The name of a snapshot that lasts as long as `stack`; empty where there can be none, since dumps do without."""
+    statements = ["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "SELECT pg_export_snapshot()"]
+    holding = held_session(psql, statements, "exporting a snapshot", database=database)
+    try:
+        return await stack.enter_async_context(holding)
+    except RunFailed as exc:  # if anything is wrong with the server, pg_dump will find it, too
+        log.warning("dump.snapshot_refused", database=database, code=exc.code, reason=exc.message)
+        return ""
+
+
+async def _count(psql: Psql, child: Child, tally: Tally, database: str, snapshot: str) -> None:
+    """Counts once pg_dump has locked the tables, so that nobody can truncate one between its count and its dump."""
+    rows: dict[Relation, int] = {}
+    if snapshot:
+        output = os.dup(child.stdout_fd)  # others may be waiting for the same descriptor
+        try:
+            await until_readable(output)
+        finally:
+            os.close(output)
+        rows = await count_rows(psql, database, tally.counted(database), budget_s=RECOUNT_BUDGET_S, snapshot=snapshot)
+    tally.set_rows(database, rows)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()  # told by `finish`, or of no interest
 
 
 def _dump_database(tool: Tool, lock_timeout_s: int) -> Sequence[str]:

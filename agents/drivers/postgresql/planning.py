@@ -1,11 +1,8 @@
-"""What a backup is going to consist of: every look at the cluster that a backup needs before its first byte."""
+"""What a logical backup is going to consist of: every look at the cluster that a backup needs before its first byte."""
 
 from __future__ import annotations
 
-import time
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 from agents.drivers.base import BackupPlan, PlannedArtifact
 from agents.drivers.postgresql.attributes import (
@@ -15,19 +12,18 @@ from agents.drivers.postgresql.attributes import (
     database_attributes,
     to_attributes,
 )
+from agents.drivers.postgresql.counts import exact_counts
 from agents.drivers.postgresql.discovery import ClusterFacts, DatabaseFacts, find_position, look_at_cluster, select_databases
-from agents.drivers.postgresql.inventory import DatabaseObjects, look_at_objects, look_at_references
+from agents.drivers.postgresql.inventory import look_at_references
+from agents.drivers.postgresql.objects import DatabaseObjects
 from agents.drivers.postgresql.psql import Psql
 from agents.drivers.postgresql.rights import DatabaseRights, look_at_rights, require_connect, require_rights, warn_of_rights
+from agents.drivers.postgresql.survey import describe, summarize, survey
 from agents.drivers.postgresql.tools import Tool, find_tool, psql_version
 from contracts.errors import RunFailed
-from contracts.records import Attributes
 from contracts.services import PostgreSQLOptions
-from contracts.wire import utc_now
 
 GLOBALS_NAME: Final = "globals"
-COUNT_BUDGET_S: Final = 20.0
-"""For looking at tables in all databases: when it is used up, rows are not counted any more."""
 _SMALLEST_ESTIMATE: Final = 4096
 _GLOBALS_BYTES_PER_ROLE: Final = 500
 
@@ -67,24 +63,19 @@ async def plan_backup(psql: Psql, options: PostgreSQLOptions) -> BackupPlan:
                 f"role {cluster.user!r} may not read pg_authid: roles are backed up without their passwords, "
                 "which have to be set anew after a restore"
             )
-    objects: dict[str, DatabaseObjects] = {}
-    count_s = COUNT_BUDGET_S
+    objects, left_out = await survey(psql, databases, in_recovery=cluster.in_recovery)
+    warnings += left_out
     for database in databases:
-        began = time.monotonic()
-        listed, left_out = await _objects(psql, database, in_recovery=cluster.in_recovery, count_s=count_s)
-        count_s -= time.monotonic() - began
-        warnings += left_out
-        if listed is not None:
-            objects[database.name] = listed
         references = await look_at_references(psql, database.name)
         attributes = database_attributes(cluster, database, references, pg_dump)
-        artifacts.append(_database_artifact(database, attributes, listed))
+        artifacts.append(_database_artifact(database, attributes, objects.get(database.name)))
     return BackupPlan(
         artifacts=artifacts,
-        inventory=await _inventory(psql, cluster, databases, objects),
-        summary=_summary(cluster, databases, objects),
+        inventory=describe(cluster, await find_position(psql), databases, objects, exact_counts(objects, unlogged=True)),
+        summary=summarize(cluster, databases, objects),
         tools=tools,
         warnings=warnings,
+        parallel=options.parallel,
     )
 
 
@@ -104,17 +95,6 @@ async def _rights(psql: Psql, cluster: ClusterFacts, name: str, *, named: bool) 
         if exc.code != "engine.database_not_found" or named:
             raise
         return None
-
-
-async def _objects(
-    psql: Psql, database: DatabaseFacts, *, in_recovery: bool, count_s: float
-) -> tuple[DatabaseObjects | None, list[str]]:
-    try:
-        return await look_at_objects(psql, database, in_recovery=in_recovery, count_s=count_s)
-    except RunFailed as exc:
-        if exc.code.startswith("engine."):
-            raise
-        return None, [f"{database.name!r}: its inventory could not be made: {exc.message}"]
 
 
 def _database_artifact(
@@ -151,44 +131,3 @@ def _warn_of_newer_tool(pg_dump: Tool, cluster: ClusterFacts) -> list[str]:
         return []
     what = f"pg_dump {pg_dump.version} is newer than the server ({cluster.version}): its dumps may not restore into that"
     return [f"{what}; install postgresql-client-{cluster.major}"]
-
-
-async def _inventory(
-    psql: Psql, cluster: ClusterFacts, databases: list[DatabaseFacts], objects: dict[str, DatabaseObjects]
-) -> Any:
-    """Plain data for the sealed inventory."""
-    position = await find_position(psql)
-    return msgspec.to_builtins(
-        {
-            "taken_at": utc_now(),
-            "server_version": cluster.version,
-            "system_identifier": position.system_identifier,
-            "timeline": position.timeline,
-            "lsn": position.lsn,
-            "role": cluster.role,
-            "tablespaces": cluster.tablespaces,
-            "role_count": cluster.role_count,
-            "databases": [
-                {
-                    "name": database.name,
-                    "owner": database.owner,
-                    "encoding": database.encoding,
-                    "lc_collate": database.lc_collate,
-                    "size_bytes": database.size_bytes,
-                    "objects": objects.get(database.name),
-                }
-                for database in databases
-            ],
-        }
-    )
-
-
-def _summary(cluster: ClusterFacts, databases: list[DatabaseFacts], objects: dict[str, DatabaseObjects]) -> Attributes:
-    return {
-        "databases": len(databases),
-        "tables": sum(found.table_count for found in objects.values()),
-        "large_objects": sum(found.large_objects for found in objects.values()),
-        "size_bytes": sum(database.size_bytes or 0 for database in databases),
-        "server_version": cluster.version,
-        "role": cluster.role,
-    }

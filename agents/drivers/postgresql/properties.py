@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from agents.drivers.postgresql.private_file import private_file
 from agents.drivers.postgresql.quoting import quote_identifier
 from agents.drivers.postgresql.statements import Statement, find_keywords, identifier, render, split_statements, starts_with
 from agents.drivers.postgresql.tools import Tool
+from agents.drivers.private_file import private_file
 from agents.processes import Command, OutputTooLargeError, run
 
 _TIMEOUT_S: Final = 60.0

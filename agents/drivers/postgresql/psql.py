@@ -35,7 +35,7 @@ SET client_min_messages = error;
 """
 """Whatever a role or a database has set: our statements mean the same everywhere.  Statements and not `PGOPTIONS`, which
 connection poolers refuse.  `pg_catalog` alone, so that nobody can slip us a function of his own."""
-_NOT_CONNECTED: Final = 2
+NOT_CONNECTED: Final = 2
 """psql's exit status for a connection that could not be made, or was lost."""
 
 
@@ -106,7 +106,7 @@ class Psql:
         text = preamble + "".join(f"{statement}\n;\n" for statement in statements)
         with session(self.connection, where, self.runtime_dir) as opened:
             command = Command(
-                argv=[find_psql(self.connection.bin_dir), *_OPTIONS, "-v", f"ON_ERROR_STOP={int(stop_on_error)}"],
+                argv=[find_psql(self.connection.bin_dir), *OPTIONS, "-v", f"ON_ERROR_STOP={int(stop_on_error)}"],
                 package="postgresql-client",
                 env={**opened.env, "PGCLIENTENCODING": "UTF8"},
                 pass_fds=opened.pass_fds,
@@ -118,14 +118,14 @@ class Psql:
                 raise no_answer_in_time(self.connection, timeout_s, doing) from None
             except OutputTooLargeError as exc:
                 raise RunFailed(self._failure_code, f"PostgreSQL's answer is too large while {doing}: {exc}") from None
-        if finished.status.code == _NOT_CONNECTED:
+        if finished.status.code == NOT_CONNECTED:
             raise connection_failed(finished.stderr, self.connection, where)
         if not finished.status.ok:
             raise statement_failed(finished.stderr, self._failure_code, doing)
         return finished
 
 
-_OPTIONS: Final[list[Any]] = [
+OPTIONS: Final[list[Any]] = [
     "--no-psqlrc",
     "--no-align",
     "--tuples-only",

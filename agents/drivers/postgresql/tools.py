@@ -28,6 +28,8 @@ _VERSIONED_DIRS: Final = (
 )
 _VERSION: Final = re.compile(r"\(PostgreSQL\) ((\d+)[\w.]*)")
 _VERSION_TIMEOUT_S: Final = 10.0
+_SERVER_PROGRAMS: Final = frozenset({"initdb", "postgres", "pg_waldump"})
+"""Of the server's package; all others are of the client's."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,11 @@ async def psql_version(bin_dir: str) -> str:
     return (await _ask_version("psql", Path(find_psql(bin_dir)))).version
 
 
+async def newest_tool(name: str, bin_dir: str) -> Tool:
+    """The program in the newest version there is.  Raises: RunFailed `engine.tool_missing`."""
+    return await _ask_version(name, _candidates(name, bin_dir)[0])
+
+
 async def find_tool(name: str, bin_dir: str, *, at_least: int) -> Tool:
     """The program to use with a server (or an archive) of major version `at_least`.
 
@@ -66,7 +73,7 @@ async def find_tool(name: str, bin_dir: str, *, at_least: int) -> Tool:
         raise RunFailed(
             "engine.version_skew",
             f"{name} {at_least} or newer is needed, but this host has only {found}: "
-            f"install it with apt-get install postgresql-client-{at_least}",
+            f"install it with apt-get install {_package(name)}-{at_least}",
         )
     return chosen
 
@@ -94,9 +101,14 @@ def _candidates(name: str, bin_dir: str) -> list[Path]:
     if not found:
         where = f"in bin_dir {bin_dir}" if bin_dir else "on this host"
         raise RunFailed(
-            "engine.tool_missing", f"the program {name} is not installed {where}: apt-get install postgresql-client"
+            "engine.tool_missing", f"the program {name} is not installed {where}: apt-get install {_package(name)}"
         )
     return found
+
+
+def _package(program: str) -> str:
+    """Debian's; with `-` and the major version, that version's."""
+    return "postgresql" if program in _SERVER_PROGRAMS else "postgresql-client"
 
 
 def _versioned_directories(patterns: Sequence[str]) -> list[Path]:
@@ -115,9 +127,7 @@ def _version_in_path(path: Path) -> tuple[int, ...]:
 
 async def _ask_version(name: str, path: Path) -> Tool:
     try:
-        finished = await run(
-            Command(argv=[str(path), "--version"], package="postgresql-client"), timeout_s=_VERSION_TIMEOUT_S
-        )
+        finished = await run(Command(argv=[str(path), "--version"], package=_package(name)), timeout_s=_VERSION_TIMEOUT_S)
     except TimeoutError:
         raise RunFailed("engine.tool_missing", f"{path} --version did not end within {_VERSION_TIMEOUT_S:g} s") from None
     said = finished.stdout.decode(errors="replace")
@@ -125,7 +135,7 @@ async def _ask_version(name: str, path: Path) -> Tool:
     if not finished.status.ok or version is None:
         raise RunFailed(
             "engine.tool_missing",
-            f"{path} does not say which version it is: reinstall postgresql-client, or set bin_dir",
+            f"{path} does not say which version it is: reinstall {_package(name)}, or set bin_dir",
             detail=(said + finished.stderr)[:1000],
         )
     return Tool(name=name, path=str(path), version=version[1], major=int(version[2]))

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from agents.drivers.base import BackupPlan
+from agents.drivers.postgresql import counts, planning
 from agents.drivers.postgresql import inventory as inventory_module
-from agents.drivers.postgresql import planning
 from agents.drivers.postgresql.discovery import ClusterFacts
 from agents.drivers.postgresql.psql import Psql
 from agents.drivers.postgresql.rights import DatabaseRights, look_at_rights
@@ -105,14 +105,14 @@ async def test_counting_stops_when_its_time_is_up(
     host: Host, new_database: Factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = new_database("late", "CREATE TABLE t AS SELECT 1 AS i")
-    monkeypatch.setattr(inventory_module, "COUNT_BUDGET_S", 0)
+    monkeypatch.setattr(counts, "COUNT_BUDGET_S", 0)
     plan = await host.backup_of(name).plan_backup()
     assert "rows" not in of(plan, name)["objects"]["tables"][0]
 
 
 async def test_large_tables_are_not_counted(host: Host, new_database: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
     name = new_database("large", "CREATE TABLE s AS SELECT 1 AS i; CREATE TABLE t AS SELECT generate_series(1, 10000) i")
-    monkeypatch.setattr(inventory_module, "COUNT_BELOW_BYTES", 8192)
+    monkeypatch.setattr(counts, "COUNT_BELOW_BYTES", 8192)
     plan = await host.backup_of(name).plan_backup()
     assert {one["name"]: one.get("rows") for one in of(plan, name)["objects"]["tables"]} == {"s": 1, "t": None}
 

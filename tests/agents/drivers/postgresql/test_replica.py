@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,44 +11,20 @@ import pytest
 
 from contracts.errors import RunFailed
 from tests.agents.drivers.postgresql.support import Host, back_up, dump, finish_dump, read_all, restore, run_sql, target
-from tests.servers.postgres import PostgresCluster
-from tests.servers.tools import pg_bin
+from tests.servers.directories import server_directory
+from tests.servers.postgres import PostgresCluster, PostgresReplica
 from tests.servers.waiting import eventually, eventually_blocking
-
-
-class Replica(PostgresCluster):
-    """Follows another cluster."""
-
-    def __init__(self, directory: Path, primary: PostgresCluster, settings: dict[str, str]) -> None:
-        super().__init__(directory, settings)
-        self._primary = primary
-        self.password = primary.password
-
-    def _initialise(self) -> None:
-        self._give_to_server(self.directory)
-        self._call(
-            pg_bin("pg_basebackup"),
-            f"--dbname={self._primary.dsn}",
-            f"--pgdata={self.data_dir}",
-            "--write-recovery-conf",
-            "--checkpoint=fast",
-            "--no-sync",
-        )
 
 
 @pytest.fixture(scope="module")
 def place() -> Iterator[Path]:
-    """Not below pytest's own directories: the server's user may not pass those."""
-    path = Path(tempfile.mkdtemp(prefix="strongroom-pair-"))
-    path.chmod(0o755)
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path)
+    with server_directory("pg") as directory:
+        directory.chmod(0o755)
+        yield directory
 
 
 @pytest.fixture(scope="module")
-def pair(place: Path) -> Iterator[tuple[PostgresCluster, Replica]]:
+def pair(place: Path) -> Iterator[tuple[PostgresCluster, PostgresReplica]]:
     """A primary and its replica."""
     base = place
     (base / "a").mkdir()
@@ -62,7 +36,7 @@ def pair(place: Path) -> Iterator[tuple[PostgresCluster, Replica]]:
             primary, "postgres", "CREATE TABLE t AS SELECT i, repeat(md5(i::text), 20) AS x FROM generate_series(1, 60000) i"
         )
         run_sql(primary, "postgres", "CREATE UNLOGGED TABLE u AS SELECT 1 AS i")
-        replica = Replica(base / "b", primary, {"max_standby_streaming_delay": "0"})
+        replica = PostgresReplica(base / "b", primary, {"max_standby_streaming_delay": "0"})
         try:
             replica.start()
             eventually_blocking(
@@ -75,18 +49,18 @@ def pair(place: Path) -> Iterator[tuple[PostgresCluster, Replica]]:
         primary.discard()
 
 
-def caught_up(primary: PostgresCluster, replica: Replica) -> bool:
+def caught_up(primary: PostgresCluster, replica: PostgresReplica) -> bool:
     (lsn,) = primary.query("SELECT pg_current_wal_lsn()")[0]
     return bool(replica.query("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", [lsn])[0][0])
 
 
-def conflicts(primary: PostgresCluster, replica: Replica) -> bool:
+def conflicts(primary: PostgresCluster, replica: PostgresReplica) -> bool:
     """The dump's session was told to give way, whether it knows that already or is still busy sending."""
     aborted = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction (aborted)'"
     return replica.query(aborted) == [(1,)] or replay_waits(primary, replica)
 
 
-def replay_waits(primary: PostgresCluster, replica: Replica) -> bool:
+def replay_waits(primary: PostgresCluster, replica: PostgresReplica) -> bool:
     """Everything was received, and replaying it has come no further between two looks."""
     (lsn,) = primary.query("SELECT pg_current_wal_lsn()")[0]
     select = """
@@ -97,7 +71,7 @@ def replay_waits(primary: PostgresCluster, replica: Replica) -> bool:
     return looks[0] == looks[1] and bool(looks[0][0][1])
 
 
-async def test_a_replica_is_told_from_its_primary(pair: tuple[PostgresCluster, Replica], tmp_path: Path) -> None:
+async def test_a_replica_is_told_from_its_primary(pair: tuple[PostgresCluster, PostgresReplica], tmp_path: Path) -> None:
     primary, replica = pair
     await eventually(lambda: caught_up(primary, replica))
     found = await Host(replica, tmp_path).driver().health()
@@ -108,7 +82,7 @@ async def test_a_replica_is_told_from_its_primary(pair: tuple[PostgresCluster, R
 
 
 async def test_a_dump_of_a_replica_is_whole_and_says_what_is_missing(
-    pair: tuple[PostgresCluster, Replica], tmp_path: Path
+    pair: tuple[PostgresCluster, PostgresReplica], tmp_path: Path
 ) -> None:
     primary, replica = pair
     await eventually(lambda: caught_up(primary, replica))
@@ -123,7 +97,7 @@ async def test_a_dump_of_a_replica_is_whole_and_says_what_is_missing(
 
 
 async def test_a_conflict_with_replay_is_a_failure_with_advice(
-    pair: tuple[PostgresCluster, Replica], tmp_path: Path
+    pair: tuple[PostgresCluster, PostgresReplica], tmp_path: Path
 ) -> None:
     primary, replica = pair
     await eventually(lambda: caught_up(primary, replica))
@@ -140,7 +114,7 @@ async def test_a_conflict_with_replay_is_a_failure_with_advice(
     assert "set hot_standby_feedback = on" in caught.value.message
 
 
-async def test_nothing_can_be_restored_to_a_replica(pair: tuple[PostgresCluster, Replica], tmp_path: Path) -> None:
+async def test_nothing_can_be_restored_to_a_replica(pair: tuple[PostgresCluster, PostgresReplica], tmp_path: Path) -> None:
     primary, replica = pair
     record, data = await back_up(Host(primary, tmp_path).backup_of("postgres"), "postgres")
     with pytest.raises(RunFailed, match="is a replica, which cannot be written to") as caught:
@@ -149,7 +123,7 @@ async def test_nothing_can_be_restored_to_a_replica(pair: tuple[PostgresCluster,
 
 
 async def test_a_replica_that_is_promoted_during_the_dump_is_a_warning(
-    pair: tuple[PostgresCluster, Replica], tmp_path: Path
+    pair: tuple[PostgresCluster, PostgresReplica], tmp_path: Path
 ) -> None:
     primary, replica = pair
     await eventually(lambda: caught_up(primary, replica))

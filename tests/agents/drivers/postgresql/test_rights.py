@@ -28,7 +28,7 @@ from tests.agents.drivers.postgresql.support import (
 from tests.servers.postgres import PostgresCluster
 from tests.servers.tools import pg_bin
 
-DEPLOY = Path(__file__).parents[3] / "deploy" / "postgresql"
+DEPLOY = Path(__file__).parents[4] / "deploy" / "postgresql"
 
 NewRole = Callable[..., tuple[str, str]]
 
@@ -223,11 +223,12 @@ async def test_user_mappings_that_lose_their_passwords_are_a_warning(
 async def test_the_files_of_deploy_make_their_roles(host: Host, deployed: Callable[[str], tuple[str, str]]) -> None:
     name = f"made_{secrets.token_hex(3)}"
     for file, attributes in [
-        ("backup-role.sql", (True, False, False, True)),
-        ("restore-role.sql", (True, True, True, False)),
+        ("backup-role.sql", (True, False, False, True, False)),
+        ("physical-backup-role.sql", (True, False, False, True, True)),
+        ("restore-role.sql", (True, True, True, False, False)),
     ]:
         run_deploy(host.cluster, file, name)
         run_deploy(host.cluster, file, name)
-        select = "SELECT rolcanlogin, rolcreatedb, rolcreaterole, rolbypassrls FROM pg_roles WHERE rolname = %s"
-        assert host.cluster.query(select, [name]) == [attributes]
+        columns = "rolcanlogin, rolcreatedb, rolcreaterole, rolbypassrls, rolreplication"
+        assert host.cluster.query(f"SELECT {columns} FROM pg_roles WHERE rolname = %s", [name]) == [attributes]
         host.cluster.query(f"DROP ROLE {name}")
