@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -16,15 +15,13 @@ from contracts.age import Identity
 from contracts.control import Download
 from contracts.errors import Corrupt, RunFailed
 from contracts.records import ArtifactRecord
+from daemon.demo.engines.base import Opener
 from daemon.demo.processes import Ended, run_pipeline, tool_environment
-from daemon.demo.programs import Programs
+from daemon.demo.stock_programs import StockPrograms
 from daemon.embedded.private_files import make_private_dir, write_private
 
 _PIECE_BYTES: Final = 1 << 20
 _IDLE_S: Final = 60.0
-_ENTRY: Final = re.compile(rb"^\d+; \d+ \d+ (.*)$", re.MULTILINE)
-_MAGIC: Final = b"PGDMP"
-"""The first bytes of pg_dump's custom format."""
 
 
 class Proof(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,11 +34,8 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
     plain_bytes: int
     """What came out of age and zstd; the same as the agent counted when it went in."""
-    magic: str
-    entries: int
-    """Lines in the table of contents that pg_restore prints."""
-    tables: int
-    """Of these, the data of tables."""
+    contents: str
+    """What the engine's own program said of it."""
     command: str
     """To try it by hand."""
 
@@ -86,13 +80,13 @@ async def download(grant: Download, directory: Path, progress: Callable[[int, in
     return path
 
 
-async def open_artifact(file: Path, key_file: Path, artifact: ArtifactRecord, programs: Programs) -> Proof:
-    """Opens the file twice: all of it with age and zstd, and its table of contents with pg_restore.
+async def open_artifact(file: Path, key_file: Path, artifact: ArtifactRecord, stock: StockPrograms, opener: Opener) -> Proof:
+    """Opens the file twice: all of it with age and zstd, and what is in it with the engine's own program.
 
     Raises: Corrupt `artifact.corrupt` when a program refuses it, or something else comes out than went in.
     """
-    unpack = [[programs.age, "-d", "-i", str(key_file), str(file)], [programs.zstd, "-d", "-q", "-c"]]
-    plain = _Counter()
+    unpack = [[stock.age, "-d", "-i", str(key_file), str(file)], [stock.zstd, "-d", "-q", "-c"]]
+    plain = _Counter(len(opener.magic))
     # age authenticates each chunk and the last one as the last: status 0 at the end of all says that nothing is missing.
     _check(await run_pipeline(unpack, environment=tool_environment(), take=plain.take))
     if plain.size_bytes != artifact.plain_bytes:
@@ -100,34 +94,32 @@ async def open_artifact(file: Path, key_file: Path, artifact: ArtifactRecord, pr
             "artifact.corrupt",
             f"{artifact.plain_bytes} bytes went into {artifact.name!r}, but {plain.size_bytes} come out of it",
         )
-    if plain.head != _MAGIC:
-        raise Corrupt("artifact.corrupt", f"{artifact.name!r} does not begin like a dump of PostgreSQL: {plain.head!r}")
-    listing: list[bytes] = []
-    ended = await run_pipeline([*unpack, [programs.pg_restore, "-l"]], environment=tool_environment(), take=listing.append)
-    _check(ended[-1:])  # having read the table of contents it stops, which ends the other two
-    entries = _ENTRY.findall(b"".join(listing))
+    if plain.head != opener.magic:
+        raise Corrupt("artifact.corrupt", f"{artifact.name!r} does not begin like a dump of its format: {plain.head!r}")
+    output: list[bytes] = []
+    ended = await run_pipeline([*unpack, opener.argv], environment=tool_environment(), take=output.append)
+    _check(ended[-1:])  # one that reads a table of contents stops after that, which ends the other two
     return Proof(
         file=str(file),
         key_file=str(key_file),
         stored_bytes=artifact.stored_bytes,
         sha256=artifact.sha256,
         plain_bytes=plain.size_bytes,
-        magic=plain.head.decode(),
-        entries=len(entries),
-        tables=sum(entry.startswith(b"TABLE DATA ") for entry in entries),
-        command=f"age -d -i {key_file.name} {file.name} | zstd -d | pg_restore -l",
+        contents=opener.describe(b"".join(output)),
+        command=f"age -d -i {key_file.name} {file.name} | zstd -d | {opener.command}",
     )
 
 
 class _Counter:
     """Counts what passes, and keeps its beginning."""
 
-    def __init__(self) -> None:
+    def __init__(self, head_bytes: int) -> None:
         self.size_bytes = 0
         self.head = b""
+        self._head_bytes = head_bytes
 
     def take(self, piece: bytes) -> None:
-        self.head = (self.head + piece[: len(_MAGIC)])[: len(_MAGIC)]
+        self.head = (self.head + piece[: self._head_bytes])[: self._head_bytes]
         self.size_bytes += len(piece)
 
 

@@ -38,7 +38,7 @@ def _draw_figures(console: Console, result: DemoResult) -> None:
     console.print()
     console.print(grid)
     console.print()
-    facts = f"{result.ratio:.1f} times smaller stored than dumped; the database takes {size(result.database_bytes)} on disk"
+    facts = f"{result.ratio:.1f} times smaller stored than dumped; the original takes {size(result.data_bytes)} on disk"
     _say(console, facts)
 
 
@@ -52,7 +52,7 @@ def _cells(transfer: Transfer) -> tuple[str, ...]:
 
 
 def _draw_tables(console: Console, result: DemoResult) -> None:
-    grid = _table("table", "rows", "restored", "content")
+    grid = _table("name", "records", "restored", "content")
     for table in result.comparison.tables:
         grid.add_row(
             visible(table.name),
@@ -64,14 +64,15 @@ def _draw_tables(console: Console, result: DemoResult) -> None:
     console.print(grid)
     console.print()
     kinds = ", ".join(f"{kind} ({number})" for kind, number in result.comparison.objects.items() if number)
-    _say(console, f"compared besides: {kinds}")
+    if kinds:
+        _say(console, f"compared besides: {kinds}")
 
 
 def _draw_verdict(console: Console, result: DemoResult) -> None:
     comparison = result.comparison
     console.print()
     if result.passed:
-        what = f"{count(len(comparison.tables), 'table')} and {comparison.rows:,} rows are equal by content"
+        what = f"{comparison.rows:,} records of {count(len(comparison.tables), 'object')} are equal by content"
         console.print(
             Text.assemble(("✓ ", "bold green"), f"What came back is what went in: {what}, in {duration(result.elapsed_s)}.")
         )
@@ -89,6 +90,7 @@ def _draw_next(console: Console, result: DemoResult) -> None:
         _say(console, f"  strongroom up --data {folder / 'strongroom'}")
     else:
         _say(console, "The folder with all of it is removed again (--keep leaves it).")
+    _say(console, "The same for another engine: `strongroom demo --engine KIND`; `strongroom demo --help` names them.")
     _say(console, "Next: `strongroom up` starts all of it to stay; `strongroom --help` shows the rest.")
 
 

@@ -16,6 +16,8 @@ from daemon.demo.steps import StepResult
 class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What a person may choose."""
 
+    engine: str = "postgresql"
+    """A kind of service, see `contracts.services`."""
     size_bytes: int = DEFAULT_SIZE_BYTES
     """Of the native dump that is backed up, about."""
     keep: bool = False
@@ -40,9 +42,11 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
 class DemoResult(msgspec.Struct, frozen=True, kw_only=True):
     """A round that came to its end; one that could not is an error instead."""
 
+    engine: str
+    """The kind of service."""
     passed: bool
     """Whether what was restored equals what was backed up, in everything that was compared."""
-    database_bytes: int
+    data_bytes: int
     """Of the original, on the server's disk."""
     backup: Transfer
     restore: Transfer

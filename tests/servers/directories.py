@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+
+from agents.drivers.filesystem import remove_tree
 
 _NAME: Final = re.compile(r"strongroom-(nats|s3|pg|mariadb|es|qdrant|meili|files)-(\d+)-.*")
 STRAY_FILES: Final = "stray.json"
@@ -53,4 +54,13 @@ def _remove(path: Path) -> None:
     if stray.exists():
         for name in json.loads(stray.read_text()):
             Path(name).unlink(missing_ok=True)
-    shutil.rmtree(path)
+    parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        # Trees of tests may be deeper than Python's stack.
+        remove_tree(path.name, dir_fd=parent, failed=_raise)
+    finally:
+        os.close(parent)
+
+
+def _raise(_: str, exc: OSError) -> None:
+    raise exc

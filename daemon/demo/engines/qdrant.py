@@ -35,7 +35,7 @@ _AT_ONCE: Final = 200
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=120)
 
 
-class QdrantDemo:
+class QdrantEngine:
     """See `daemon.demo.engines.base.DemoEngine`."""
 
     kind = "qdrant"
@@ -52,7 +52,7 @@ class QdrantDemo:
             )
 
     @asynccontextmanager
-    async def running(self, folder: Path) -> AsyncIterator[QdrantDemoServer]:
+    async def running(self, folder: Path) -> AsyncIterator[QdrantServer]:
         """Raises: Unavailable `engine.unreachable` with the server's own words."""
         make_private_dir(folder)
         key = secrets.token_urlsafe(24)
@@ -66,12 +66,12 @@ class QdrantDemo:
         port, child = await start_with_free_ports(1, start)
         try:
             async with aiohttp.ClientSession(headers={"api-key": key}, timeout=_TIMEOUT, trust_env=False) as session:
-                yield QdrantDemoServer(session, folder, f"{LOOPBACK}:{port}")
+                yield QdrantServer(session, folder, f"{LOOPBACK}:{port}")
         finally:
             await child.stop()
 
 
-class QdrantDemoServer:
+class QdrantServer:
     """See `daemon.demo.engines.base.DemoServer`."""
 
     def __init__(self, session: aiohttp.ClientSession, folder: Path, place: str) -> None:

@@ -32,7 +32,7 @@ _SPARSE_BYTES: Final = 512 * 1024 * 1024
 _BEGAN_NS: Final = 1_700_000_000_123_456_789
 
 
-class SharedStorageDemo:
+class SharedStorageEngine:
     """See `daemon.demo.engines.base.DemoEngine`."""
 
     kind = "shared-storage"
@@ -53,13 +53,13 @@ class SharedStorageDemo:
             )
 
     @asynccontextmanager
-    async def running(self, folder: Path) -> AsyncIterator[SharedStorageDemoTree]:
+    async def running(self, folder: Path) -> AsyncIterator[SharedStorageTree]:
         """There is no server to start."""
         make_private_dir(folder)
-        yield SharedStorageDemoTree(folder)
+        yield SharedStorageTree(folder)
 
 
-class SharedStorageDemoTree:
+class SharedStorageTree:
     """See `daemon.demo.engines.base.DemoServer`."""
 
     def __init__(self, folder: Path) -> None:

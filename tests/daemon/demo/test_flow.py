@@ -15,13 +15,16 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from daemon.demo import flow
+from daemon.demo.engines import postgresql
+from daemon.demo.engines.kinds import KINDS
 from daemon.demo.flow import run_demo
 from daemon.demo.processes import run_pipeline, tool_environment
 from daemon.demo.programs import Programs
 from daemon.demo.psql import Psql
 from daemon.demo.result import DemoOptions, DemoResult
 from daemon.demo.snapshot import DatabaseSnapshot, take_snapshot
+from tests.servers.meilisearch import server as meilisearch
+from tests.servers.qdrant import server as qdrant
 from tests.servers.waiting import eventually
 
 pytestmark = pytest.mark.timeout(240)
@@ -58,7 +61,8 @@ async def test_the_command_goes_the_whole_round_and_leaves_nothing(place: Path) 
     assert result.comparison.rows > 25_000
     assert len(result.steps) == 8
     assert all(step.passed and step.elapsed_s >= 0 for step in result.steps)
-    assert result.proof.tables == 17
+    assert result.engine == "postgresql"
+    assert result.proof.contents.endswith("the data of 17 tables among them")
     assert result.backup.native_bytes == pytest.approx(SIZE_BYTES, rel=0.2)
     assert 2 <= result.ratio <= 7
     assert result.folder == ""
@@ -70,11 +74,11 @@ async def test_a_copy_that_differs_does_not_pass_and_everything_is_kept_when_ask
     place: Path, programs: Programs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def spoil_and_look(database: Psql) -> DatabaseSnapshot:
-        if database.database == flow.RESTORED:
+        if database.database == postgresql.RESTORED:
             await database.run("DELETE FROM shop.order_lines WHERE order_id = 10001; DROP INDEX shop.orders_open")
         return await take_snapshot(database)
 
-    monkeypatch.setattr(flow, "take_snapshot", spoil_and_look)
+    monkeypatch.setattr(postgresql, "take_snapshot", spoil_and_look)
     console = Console(file=io.StringIO(), width=200)
     result = await run_demo(DemoOptions(size_bytes=SIZE_BYTES, keep=True, directory=place), console)
     assert not result.passed
@@ -94,6 +98,30 @@ async def test_a_copy_that_differs_does_not_pass_and_everything_is_kept_when_ask
     assert ended[-1].status == 0
     assert b" TABLE DATA shop order_lines " in b"".join(listing)
     assert not mentioned(place)
+
+
+@pytest.fixture
+def programs_of_others(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`qdrant` and `meilisearch` on the PATH, unless there are real ones: the tests' protocol servers."""
+    directory = place / "programs"
+    for name, install in (("qdrant", qdrant.install_program), ("meilisearch", meilisearch.install_program)):
+        if shutil.which(name) is None:
+            directory.mkdir(exist_ok=True)
+            install(directory)
+    monkeypatch.setenv("PATH", str(directory), prepend=":")
+
+
+@pytest.mark.usefixtures("programs_of_others")
+@pytest.mark.parametrize("engine", [kind for kind in KINDS if kind not in ("postgresql", "elasticsearch")])
+async def test_every_engine_goes_the_whole_round(place: Path, engine: str) -> None:
+    result = await run_demo(DemoOptions(engine=engine, size_bytes=SIZE_BYTES, directory=place))
+    assert result.engine == engine
+    assert result.comparison.differences == []
+    assert result.passed
+    assert result.comparison.rows > 0
+    assert result.proof.contents
+    assert [path.name for path in place.iterdir() if path.name != "programs"] == []
+    await eventually(lambda: [line for line in mentioned(place) if b"/programs/" not in line] == [])
 
 
 async def test_an_interrupted_round_leaves_nothing(place: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from contracts.errors import RunFailed, StrongroomError
 from daemon.demo.engines.base import DemoEngine, DemoServer
-from daemon.demo.engines.qdrant import QdrantDemo
+from daemon.demo.engines.qdrant import QdrantEngine
 from tests.servers.directories import server_directory
 from tests.servers.process import is_alive
 from tests.servers.qdrant.server import install_program
@@ -37,12 +37,12 @@ def program(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_missing_program_is_told_with_where_to_get_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(folder))
     with pytest.raises(RunFailed, match="releases of Qdrant") as caught:
-        QdrantDemo().check()
+        QdrantEngine().check()
     assert caught.value.code == "engine.tool_missing"
 
 
 async def test_it_fills_looks_and_makes_room(program: Path, folder: Path) -> None:
-    demo: DemoEngine = QdrantDemo()
+    demo: DemoEngine = QdrantEngine()
     demo.check()
     told: list[int] = []
     async with demo.running(folder / "server") as server:
@@ -64,19 +64,19 @@ async def test_it_fills_looks_and_makes_room(program: Path, folder: Path) -> Non
 async def test_the_data_stay_when_the_server_is_stopped_and_are_the_same_each_time(program: Path, folder: Path) -> None:
     contents = []
     for name in ("one", "two"):
-        async with QdrantDemo().running(folder / name) as server:
+        async with QdrantEngine().running(folder / name) as server:
             await server.fill(100_000, lambda _: None)
             contents.append(await server.snapshot())
         assert [pid for pid in _processes(folder / name) if is_alive(pid)] == []
     assert contents[0] == contents[1]
-    async with QdrantDemo().running(folder / "two") as server:
+    async with QdrantEngine().running(folder / "two") as server:
         assert await server.snapshot() == contents[1]
 
 
 async def test_a_server_that_does_not_start_says_why(program: Path, folder: Path) -> None:
     program.write_text("#!/bin/sh\necho no room for a server >&2\nexit 3\n")
     with pytest.raises(StrongroomError) as caught:
-        async with QdrantDemo().running(folder / "server"):
+        async with QdrantEngine().running(folder / "server"):
             pass
     assert caught.value.code == "engine.unreachable"
     assert "no room for a server" in f"{caught.value.message}{caught.value.detail}"

@@ -11,7 +11,7 @@ import pytest
 from contracts.errors import RunFailed
 from contracts.records import ArtifactRecord
 from daemon.demo.engines.base import DemoEngine, DemoServer
-from daemon.demo.engines.shared_storage import SharedStorageDemo
+from daemon.demo.engines.shared_storage import SharedStorageEngine
 from tests.servers.directories import server_directory
 from tests.servers.tools import tool
 
@@ -31,7 +31,7 @@ def archive(root: Path) -> bytes:
 
 
 async def test_it_fills_looks_and_makes_room(folder: Path) -> None:
-    demo: DemoEngine = SharedStorageDemo()
+    demo: DemoEngine = SharedStorageEngine()
     demo.check()
     told: list[int] = []
     async with demo.running(folder / "server") as server:
@@ -55,7 +55,7 @@ async def test_it_fills_looks_and_makes_room(folder: Path) -> None:
 
 
 async def test_a_snapshot_sees_every_change(folder: Path) -> None:
-    async with SharedStorageDemo().running(folder / "server") as server:
+    async with SharedStorageEngine().running(folder / "server") as server:
         await server.fill(500_000, lambda _: None)
         root = Path(server.place)
         before = await server.snapshot()
@@ -74,14 +74,14 @@ async def test_a_snapshot_sees_every_change(folder: Path) -> None:
 async def test_two_trees_of_one_size_have_the_same_content(folder: Path) -> None:
     snapshots = []
     for name in ("first", "second"):
-        async with SharedStorageDemo().running(folder / name) as server:
+        async with SharedStorageEngine().running(folder / name) as server:
             await server.fill(500_000, lambda _: None)
             snapshots.append(await server.snapshot())
     assert snapshots[0] == snapshots[1]
 
 
 async def test_the_listing_is_told_in_a_sentence(folder: Path) -> None:
-    async with SharedStorageDemo().running(folder / "server") as server:
+    async with SharedStorageEngine().running(folder / "server") as server:
         await server.fill(500_000, lambda _: None)
         artifact = ArtifactRecord(
             name="tree", kind="tree", format="tar-posix", object_key="k", stored_bytes=1, plain_bytes=1, sha256="0" * 64
@@ -99,5 +99,5 @@ def test_a_missing_program_is_told_with_its_package(tmp_path: Path, monkeypatch:
         (tmp_path / "tar").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(RunFailed, match="apt-get install tar") as caught:
-        SharedStorageDemo().check()
+        SharedStorageEngine().check()
     assert caught.value.code == "engine.tool_missing"
