@@ -102,8 +102,9 @@ class SharedStorageOptions(msgspec.Struct, frozen=True, kw_only=True, tag_field=
     """A directory tree: one tar archive."""
 
     exclude: list[str] = []
-    """Paths to leave out with all below them, relative to the tree.  `*` matches any characters, slashes too, and `?` any one
-    byte; everything else stands for itself.  `cache` is the one at the top only, `*/cache` those below, `*.tmp` is anywhere."""
+    """Paths to leave out with all below them, relative to the tree.  `*` matches any characters, slashes too, and `?` any
+    one byte; everything else stands for itself.  `cache` is the one at the top only, `*/cache` those below, `*.tmp` is
+    anywhere."""
     one_file_system: bool = True
     """Whether mounted file systems below are left out."""
     changed_limit: Annotated[int, msgspec.Meta(ge=0)] = 1000

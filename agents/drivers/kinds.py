@@ -62,6 +62,6 @@ def make_driver(connection: Connection, options: ServiceOptions | None, *, runti
             f"the service is of the kind {kind_of(options)}, but its file on this host says {kind}: correct it there",
         )
     package, name = _DRIVERS[kind]
-    driver: Callable[..., Any] = getattr(import_module(f"agents.drivers.{package}"), name)
+    driver: Callable[..., Any] = getattr(import_module(f"agents.drivers.{package}.driver"), name)
     made: Driver = driver(connection, options, runtime_dir=runtime_dir, work_dir=work_dir)
     return made

@@ -17,7 +17,8 @@ from meilisearch import Client
 from meilisearch.models.task import TaskInfo
 
 from agents.drivers.base import DumpSource, PlannedArtifact
-from agents.drivers.meilisearch import MeilisearchConnection, MeilisearchDriver
+from agents.drivers.meilisearch.connection import MeilisearchConnection
+from agents.drivers.meilisearch.driver import MeilisearchDriver
 from contracts.records import RestoreTarget
 from contracts.services import MeilisearchOptions
 from tests.agents.drivers.contract import EngineUnderTest

@@ -10,7 +10,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agents.drivers.meilisearch import MeilisearchConnection, MeilisearchDriver, leftovers
+from agents.drivers.meilisearch import leftovers
+from agents.drivers.meilisearch.connection import MeilisearchConnection
+from agents.drivers.meilisearch.driver import MeilisearchDriver
 from agents.drivers.meilisearch.journal import AskedFor, Journal
 from contracts.errors import InvalidInput, RunFailed
 from contracts.services import MeilisearchOptions

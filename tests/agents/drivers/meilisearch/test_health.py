@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from agents.drivers.meilisearch import MeilisearchConnection, MeilisearchDriver, health
+from agents.drivers.meilisearch import health
+from agents.drivers.meilisearch.connection import MeilisearchConnection
+from agents.drivers.meilisearch.driver import MeilisearchDriver
 from contracts.errors import RunFailed
 from tests.agents.drivers.meilisearch.engine import MeilisearchUnderTest
 from tests.servers.meilisearch.control import MUST_RESTART

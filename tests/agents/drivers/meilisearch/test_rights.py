@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from agents.drivers.meilisearch import MeilisearchDriver
 from agents.drivers.meilisearch.api import NEEDED_ACTIONS, OPTIONAL_ACTIONS
+from agents.drivers.meilisearch.driver import MeilisearchDriver
 from agents.drivers.meilisearch.dump_dir import open_dump, require_usable
 from agents.drivers.meilisearch.leftovers import remove_dump
 from contracts.errors import RunFailed

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.drivers.meilisearch import MeilisearchDriver
+from agents.drivers.meilisearch.driver import MeilisearchDriver
 from contracts.errors import RunFailed
 from tests.agents.drivers.meilisearch.engine import MeilisearchUnderTest
 from tests.agents.drivers.playing import Backup, back_up, restore

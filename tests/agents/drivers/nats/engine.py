@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from agents.drivers.base import DumpSource, PlannedArtifact
-from agents.drivers.nats import NATSConnection, NATSDriver
+from agents.drivers.nats.connection import NATSConnection
+from agents.drivers.nats.driver import NATSDriver
 from agents.drivers.nats.streams import MARK, PROOF_PREFIX
 from contracts.records import RestoreTarget
 from contracts.services import NATSOptions

@@ -10,7 +10,8 @@ import pytest
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
-from agents.drivers.nats import NATSConnection, NATSDriver
+from agents.drivers.nats.connection import NATSConnection
+from agents.drivers.nats.driver import NATSDriver
 from contracts.errors import RunFailed
 from contracts.records import EngineHealth
 from contracts.services import NATSOptions

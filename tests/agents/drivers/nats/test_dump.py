@@ -9,7 +9,8 @@ import os
 import pytest
 
 from agents.drivers.base import PlannedArtifact
-from agents.drivers.nats import NATSDriver, spool
+from agents.drivers.nats import spool
+from agents.drivers.nats.driver import NATSDriver
 from contracts.errors import RunFailed
 from contracts.services import NATSOptions
 from tests.agents.drivers.nats.artifacts import members

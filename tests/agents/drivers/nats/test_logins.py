@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from agents.drivers.nats import NATSConnection, NATSDriver
+from agents.drivers.nats.connection import NATSConnection
+from agents.drivers.nats.driver import NATSDriver
 from contracts.records import EngineHealth
 from daemon.embedded.binaries import NATS_SERVER, find_program
 from daemon.embedded.ports import free_ports

@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agents.drivers.nats import native_restore_commands
 from contracts.age import Identity
+from contracts.native_restore import native_restore_commands
 from contracts.records import ArtifactRecord
 from contracts.services import NATSOptions
 from tests.agents.drivers.nats.content import stream_content
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[4]
 def _sealed(record: ArtifactRecord, data: bytes, folder: Path) -> ArtifactRecord:
     """The object as it lies in the bucket, as `object` in the folder, and its record."""
     identity = Identity.generate()
-    (folder / "identity.txt").write_text(identity.reveal() + "\n")
+    (folder / "key.txt").write_text(identity.reveal() + "\n")
     packed = subprocess.run([tool("zstd"), "-q", "-c"], input=data, stdout=subprocess.PIPE, check=True).stdout
     encrypt = [tool("age"), "-r", str(identity.recipient)]
     (folder / "object").write_bytes(subprocess.run(encrypt, input=packed, stdout=subprocess.PIPE, check=True).stdout)

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from agents.drivers.base import Confirm, confirmed
-from agents.drivers.nats import NATSDriver, placing
+from agents.drivers.nats import placing
+from agents.drivers.nats.driver import NATSDriver
 from agents.drivers.nats.streams import MARK
 from contracts.errors import Conflict, Corrupt, InvalidInput, RunFailed, StrongroomError
 from contracts.records import ArtifactRecord, RestoreTarget

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agents.drivers.nats import NATSConnection, NATSDriver
+from agents.drivers.nats.connection import NATSConnection
+from agents.drivers.nats.driver import NATSDriver
 from contracts.errors import InvalidInput, RunFailed
 from contracts.services import NATSOptions
 from tests.agents.drivers.nats.content import api

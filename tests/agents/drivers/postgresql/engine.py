@@ -15,7 +15,8 @@ from typing import Any
 from psycopg import sql
 
 from agents.drivers.base import DumpSource, PlannedArtifact
-from agents.drivers.postgresql import PostgreSQLConnection, PostgreSQLDriver
+from agents.drivers.postgresql.connection import PostgreSQLConnection
+from agents.drivers.postgresql.driver import PostgreSQLDriver
 from agents.drivers.postgresql.dump import PostgreSQLDump
 from agents.drivers.postgresql.physical.dump import PhysicalDump
 from contracts.records import RestoreTarget

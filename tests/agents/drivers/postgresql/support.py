@@ -14,7 +14,8 @@ import psycopg
 from psycopg import sql
 
 from agents.drivers.base import DumpSource, PlannedArtifact, RestoreSink
-from agents.drivers.postgresql import PostgreSQLConnection, PostgreSQLDriver
+from agents.drivers.postgresql.connection import PostgreSQLConnection
+from agents.drivers.postgresql.driver import PostgreSQLDriver
 from contracts.records import ArtifactRecord, Attributes, RestoreTarget
 from contracts.services import PostgreSQLOptions
 from tests.servers.postgres import PostgresCluster

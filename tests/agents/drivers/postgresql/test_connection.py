@@ -8,8 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from agents.drivers.postgresql import PostgreSQLConnection
-from agents.drivers.postgresql.connection import read_password, session
+from agents.drivers.postgresql.connection import PostgreSQLConnection, read_password, session
 from contracts.errors import InvalidInput
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from agents.drivers.base import PlannedArtifact
-from agents.drivers.postgresql import PostgreSQLDriver
+from agents.drivers.postgresql.driver import PostgreSQLDriver
 from agents.drivers.postgresql.dump import SMALLEST_CUSTOM_DUMP
 from contracts.errors import RunFailed
 from tests.agents.drivers.postgresql.conftest import Factory

@@ -8,22 +8,18 @@ from pathlib import Path
 
 import msgspec
 
-from agents.drivers.postgresql import native_restore_commands
-from tests.agents.drivers.postgresql.conftest import Factory
+from contracts.native_restore import native_restore_commands
 from tests.agents.drivers.postgresql.support import Host, back_up, globals_record, look_into
 from tests.servers.tools import tool
 
 
 def test_commands_name_the_object_as_it_was_stored() -> None:
     assert native_restore_commands(globals_record()) == [
-        "age -d -i identity.txt globals.pgdump.zst.age | zstd -d | psql -X -d postgres"
+        "age -d -i key.txt globals.pgdump.zst.age | zstd -d | psql -X -d postgres"
     ]
 
 
-async def test_the_commands_work_as_they_stand(
-    host: Host, rich_database: str, fresh_name: Factory, tmp_path: Path, real_bin: Path
-) -> None:
-    copy = fresh_name("copy") + " = 'odd'"
+async def test_the_commands_work_as_they_stand(host: Host, rich_database: str, tmp_path: Path, real_bin: Path) -> None:
     record, data = await back_up(host.backup_of(rich_database), rich_database)
     identity, stored = tmp_path / "my key.txt", tmp_path / "a dump.age"
     subprocess.run([tool("age-keygen"), "-o", identity], check=True, capture_output=True)
@@ -31,14 +27,10 @@ async def test_the_commands_work_as_they_stand(
     packed = subprocess.run([tool("zstd"), "-c"], input=data, check=True, capture_output=True).stdout
     subprocess.run([tool("age"), "-r", recipient, "-o", stored], input=packed, check=True)
 
-    commands = native_restore_commands(record, file=str(stored), identity=str(identity), database=copy)
-    run_shell(host, real_bin, commands)
-    assert look_into(host.cluster, copy) == look_into(host.cluster, rich_database)
-
     before = look_into(host.cluster, rich_database)
     host.cluster.query(f"DROP DATABASE {rich_database}")
     named = msgspec.structs.replace(record, object_key=f"acme/{stored}")
-    (command,) = native_restore_commands(named, file=str(stored), identity=str(identity))
+    (command,) = native_restore_commands(named, file=str(stored), key_file=str(identity))
     run_shell(host, real_bin, [command])
     assert look_into(host.cluster, rich_database) == before
 

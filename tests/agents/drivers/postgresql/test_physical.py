@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from agents.drivers.base import PlannedArtifact
-from agents.drivers.postgresql import PostgreSQLDriver
+from agents.drivers.postgresql.driver import PostgreSQLDriver
 from agents.drivers.postgresql.physical.dump import END_MARK, FIRST_MEMBER, missing_mark
 from contracts.errors import RunFailed
 from contracts.services import PostgreSQLOptions

@@ -15,8 +15,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agents.drivers.postgresql import PostgreSQLDriver, native_restore_commands
+from agents.drivers.postgresql.driver import PostgreSQLDriver
 from contracts.errors import Conflict, Corrupt, RunFailed, StrongroomError
+from contracts.native_restore import native_restore_commands
 from contracts.records import Attributes, RestoreTarget
 from contracts.services import PostgreSQLOptions
 from tests.agents.drivers.playing import Backup, back_up, restore
@@ -279,18 +280,25 @@ async def test_without_strongroom_the_same_comes_back(
     owner = cluster.data_dir.stat().st_uid
     for path in (identity, stored):
         os.chown(path, owner, -1)
-    directory = restore_dir / "by hand"
-    commands = native_restore_commands(record, file=str(stored), identity=str(identity), directory=str(directory))
+    by_hand = restore_dir / "by hand"
+    by_hand.mkdir()
+    os.chown(by_hand, owner, -1)
+    commands = native_restore_commands(record, file=str(stored), key_file=str(identity))
     become = [tool("setpriv"), f"--reuid={owner}", "--clear-groups", "--"] if os.geteuid() == 0 else []
     env = {"PATH": f"{Path(pg_bin('pg_ctl')).parent}:{os.environ['PATH']}"}
     *unpacking, starting = commands
     for command in unpacking:
         finished = subprocess.run(
-            [*become, "bash", "-o", "pipefail", "-c", command], env=env, capture_output=True, text=True, check=False
+            [*become, "bash", "-o", "pipefail", "-c", command],
+            env=env,
+            cwd=by_hand,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert finished.returncode == 0, (command, finished.stderr)
-    assert starting == f"pg_ctl -D '{directory}' -l '{directory}.log' start"
-    assert rows_in(directory, cluster) == [(1000,)]
+    assert starting == "pg_ctl -D restored -l restored.log start"
+    assert rows_in(by_hand / "restored", cluster) == [(1000,)]
 
 
 def rows_in(directory: Path, origin: PostgresCluster) -> list[tuple[object, ...]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from agents.drivers.postgresql import PostgreSQLDriver
+from agents.drivers.postgresql.driver import PostgreSQLDriver
 from contracts.errors import RunFailed
 from contracts.services import PostgreSQLOptions
 from tests.agents.drivers.postgresql.conftest import Factory

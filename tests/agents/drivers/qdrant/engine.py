@@ -21,7 +21,8 @@ from urllib.parse import urlsplit
 from qdrant_client import AsyncQdrantClient, models
 
 from agents.drivers.base import DumpSource, PlannedArtifact
-from agents.drivers.qdrant import QdrantConnection, QdrantDriver
+from agents.drivers.qdrant.connection import QdrantConnection
+from agents.drivers.qdrant.driver import QdrantDriver
 from contracts.records import RestoreTarget
 from contracts.services import QdrantOptions
 from tests.agents.drivers.contract import EngineUnderTest

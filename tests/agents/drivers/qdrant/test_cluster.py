@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from qdrant_client import AsyncQdrantClient, models
 
-from agents.drivers.qdrant import QdrantConnection, QdrantDriver
+from agents.drivers.qdrant.connection import QdrantConnection
+from agents.drivers.qdrant.driver import QdrantDriver
 from contracts.errors import InvalidInput, RunFailed
 from contracts.records import RestoreTarget
 from contracts.services import QdrantOptions

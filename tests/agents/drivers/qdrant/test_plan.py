@@ -8,7 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agents.drivers.qdrant import QdrantConnection, QdrantDriver
+from agents.drivers.qdrant.connection import QdrantConnection
+from agents.drivers.qdrant.driver import QdrantDriver
 from contracts.errors import InvalidInput, RunFailed
 from contracts.services import QdrantOptions
 from tests.agents.drivers.playing import back_up

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from agents.drivers.base import Driver, DumpSource, PlannedArtifact
-from agents.drivers.shared_storage import SharedStorageConnection, SharedStorageDriver
+from agents.drivers.shared_storage.connection import SharedStorageConnection
+from agents.drivers.shared_storage.driver import SharedStorageDriver
 from agents.drivers.shared_storage.dump import TarDump
 from contracts.records import EngineHealth, RestoreTarget
 from contracts.services import SharedStorageOptions

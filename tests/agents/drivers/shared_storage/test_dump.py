@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from agents.drivers.shared_storage import SharedStorageConnection, SharedStorageDriver
+from agents.drivers.shared_storage.connection import SharedStorageConnection
+from agents.drivers.shared_storage.driver import SharedStorageDriver
 from contracts.errors import RunFailed
 from contracts.services import SharedStorageOptions
 from tests.agents.drivers.playing import Backup, back_up, finish_dump, read_all, restore

@@ -10,7 +10,9 @@ import msgspec
 import pytest
 
 from agents.drivers.kinds import make_driver
-from agents.drivers.shared_storage import SharedStorageConnection, SharedStorageDriver, root
+from agents.drivers.shared_storage import root
+from agents.drivers.shared_storage.connection import SharedStorageConnection
+from agents.drivers.shared_storage.driver import SharedStorageDriver
 from agents.drivers.shared_storage.root import look_at_health, look_at_root
 from contracts.errors import RunFailed
 from contracts.services import SharedStorageOptions

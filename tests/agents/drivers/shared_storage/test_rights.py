@@ -23,7 +23,8 @@ _DEPLOY: Final = _PROJECT / "deploy" / "shared-storage"
 _SCRIPT: Final = """
 import asyncio, os, pickle, sys
 from pathlib import Path
-from agents.drivers.shared_storage import SharedStorageConnection, SharedStorageDriver
+from agents.drivers.shared_storage.connection import SharedStorageConnection
+from agents.drivers.shared_storage.driver import SharedStorageDriver
 from contracts.records import RestoreTarget
 from tests.agents.drivers.playing import back_up, restore
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from meilisearch import Client
 
-from agents.drivers.meilisearch import MeilisearchConnection, MeilisearchDriver
+from agents.drivers.meilisearch.connection import MeilisearchConnection
+from agents.drivers.meilisearch.driver import MeilisearchDriver
 from contracts.errors import RunFailed, Unavailable
 from contracts.records import RestoreTarget
 from daemon.demo.engines.base import DemoEngine, DemoServer
