@@ -41,7 +41,7 @@ async def make_restore(
     async def still_wanted() -> None:
         await ask_patiently(lambda: conversation.check(job.attempt), limits.retry)
 
-    require_capable(driver.capabilities, job.target)
+    require_capable(driver.capabilities_of(job.artifacts), job.target)
     await driver.check_restore(job.artifacts, job.target)
     progress.artifact_count = len(job.artifacts)
     progress.estimate_bytes = sum(artifact.plain_bytes for artifact in job.artifacts)
@@ -67,7 +67,7 @@ async def make_restore(
                 done = f"already in place: {', '.join(in_place)}"
                 exc.detail = f"{exc.detail}\n{done}" if exc.detail else done
             raise
-        in_place.append(job.target.rename.get(artifact.name, artifact.name))
+        in_place.append(str(outcome.get("in_place") or job.target.rename.get(artifact.name, artifact.name)))
         if isinstance(said := outcome.get("warnings"), list):
             warnings += said
     return RestoreFinished(

@@ -61,7 +61,9 @@ class BackupPlan(msgspec.Struct, frozen=True, kw_only=True):
     artifacts: list[PlannedArtifact]
     inventory: Any
     """Plain JSON-able data: what is in there, object by object.  Under `counts`, by name of object, the number of rows,
-    documents, points, messages or files in it where that is known exactly; a restore is compared by these."""
+    documents, points, messages or files in it where that is known exactly; a restore is compared by these.
+
+    A driver may correct it in place until `finish_backup` has returned: some know only then what a dump holds exactly."""
     summary: Attributes
     tools: dict[str, str]
     warnings: list[str] = []
@@ -102,8 +104,8 @@ class RestoreSink(Protocol):
     async def finish(self) -> Attributes:
         """Called after the last byte was written and is authentic: waits for the tool, puts the result in place.
 
-        What is returned says what was restored, such as `{"database": "orders_copy"}`; a list of sentences under
-        `warnings` is passed on to the operator.
+        What is returned says what was restored: under `in_place` its name at the target, where that is not the artifact's
+        or its new one; a list of sentences under `warnings` is passed on to the operator.
         Raises: RunFailed `restore.failed` with the tool's last words; the target is then as it was before.
         """
 
@@ -138,6 +140,9 @@ class Driver(Protocol):
     @property
     def capabilities(self) -> Capabilities:
         """Of backups as the service's options say they are made."""
+
+    def capabilities_of(self, artifacts: list[ArtifactRecord]) -> Capabilities:
+        """Of these artifacts, which another method may have made than the service has now."""
 
     async def health(self) -> EngineHealth:
         """What the engine says of itself, within a few seconds; an error is returned inside, not raised."""
@@ -186,6 +191,10 @@ class DriverDefaults:
     @property
     def capabilities(self) -> Capabilities:
         return Capabilities()
+
+    def capabilities_of(self, artifacts: list[ArtifactRecord]) -> Capabilities:
+        del artifacts
+        return self.capabilities
 
     def holding(self, plan: BackupPlan) -> AbstractAsyncContextManager[None]:
         del plan

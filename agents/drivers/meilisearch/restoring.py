@@ -109,8 +109,7 @@ def _outcome(path: Path, contents: DumpContents) -> Attributes:
         what = f"the dump holds {contents.pending_updates} writes that Meilisearch had accepted but not done: it does them "
         warnings.append(f"{what}after the launch, so it counts other documents then than the backup's inventory")
     return {
-        "file": str(path),
-        "directory": str(path.parent),
+        "in_place": str(path),
         "server_version": version,
         "dump_version": contents.metadata.dump_version,
         "indexes": len(contents.documents),

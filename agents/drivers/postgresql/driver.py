@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Final
 
 from agents.drivers.base import (
     BackupPlan,
@@ -38,6 +39,9 @@ from agents.drivers.postgresql.tally import Tally
 from contracts.records import ArtifactRecord, EngineHealth, RestoreTarget
 from contracts.services import PostgreSQLOptions
 
+_LOGICAL: Final = Capabilities(select=True, rename=True, skip_roles=True, scratch=True)
+_PHYSICAL: Final = Capabilities(directory=True, scratch=True)
+
 
 class PostgreSQLDriver(DriverDefaults):
     """One cluster.  Each call stands for itself, but for the counts of a backup that is held."""
@@ -58,9 +62,10 @@ class PostgreSQLDriver(DriverDefaults):
 
     @property
     def capabilities(self) -> Capabilities:
-        if self._is_physical:
-            return Capabilities(directory=True, scratch=True)
-        return Capabilities(select=True, rename=True, skip_roles=True, scratch=True)
+        return _PHYSICAL if self._is_physical else _LOGICAL
+
+    def capabilities_of(self, artifacts: list[ArtifactRecord]) -> Capabilities:
+        return _PHYSICAL if any(artifact.kind == CLUSTER_KIND for artifact in artifacts) else _LOGICAL
 
     async def health(self) -> EngineHealth:
         return await look_at_health(self._psql())

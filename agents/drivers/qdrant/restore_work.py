@@ -64,7 +64,7 @@ class RestoreWork:
                     f"collection {self.name!r} has {count} points; it had {self.attributes.points} when the backup was "
                     "planned, so it was written to before its snapshot was made"
                 )
-        outcome: Attributes = {"collection": self.name}
+        outcome: Attributes = {"in_place": self.name}
         if warnings:
             outcome["warnings"] = warnings
         return outcome

@@ -80,7 +80,7 @@ class PathsRestore:
             else:
                 await self._tree.place(replace=False)
             paths = [each.text for each in self._wanted]
-            self._outcome = {"directory": str(self._target), "paths": paths, "warnings": warnings}
+            self._outcome = {"in_place": str(self._target), "paths": paths, "warnings": warnings}
         return self._outcome
 
     def _place(self) -> None:

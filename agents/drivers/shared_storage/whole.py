@@ -40,7 +40,7 @@ class WholeRestore:
             warnings = await self._extraction.finish()
             await self._confirm()
             await self._tree.place(replace=self._replace)
-            self._outcome = {"directory": str(self._target), "warnings": warnings}
+            self._outcome = {"in_place": str(self._target), "warnings": warnings}
         return self._outcome
 
 

@@ -138,7 +138,7 @@ class PhysicalRestore:
         await self._tree.place(replace=self._replace)
         warnings += _advise(self._directory, attributes, self._user, was_replica=was_replica, bin_dir=self._bin_dir)
         self._outcome = {
-            "directory": str(self._directory),
+            "in_place": str(self._directory),
             "server_version": attributes.server_version,
             "warnings": warnings,
         }

@@ -35,7 +35,7 @@ async def test_the_dump_lies_there_for_its_owner_and_the_outcome_says_how_to_lau
 ) -> None:
     (outcome,) = await restore(meilisearch.driver(), backup, meilisearch.target())
     path = meilisearch.target_dir / f"search-{RUN_ID}.dump"
-    assert outcome["file"] == str(path)
+    assert outcome["in_place"] == str(path)
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.read_bytes() == backup.artifacts[0][1]
     assert outcome["documents"] == 50

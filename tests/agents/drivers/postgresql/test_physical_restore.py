@@ -96,7 +96,7 @@ async def test_a_restored_directory_is_its_servers_own_and_says_how_to_start_it(
 ) -> None:
     outcomes = await restore(driver, backup, to("main"))
     directory = restore_dir / "main"
-    assert outcomes[0]["directory"] == str(directory)
+    assert outcomes[0]["in_place"] == str(directory)
     (advice,) = warnings_of(outcomes)
     owner = directory.owner()
     assert f"nothing was started: as user {owner}, start it with PostgreSQL 15" in advice

@@ -57,7 +57,7 @@ async def test_a_collection_comes_back_beside_the_original(fake: QdrantEngine) -
     backup = await back_up(fake.driver())
     target = fake.target(rename={NAME: "copy of it"})
     outcome = await restore(fake.driver(), backup, target, only=[NAME])
-    assert outcome == [{"collection": "copy of it"}]
+    assert outcome == [{"in_place": "copy of it"}]
     after = await fake.content()
     assert after["collections"].pop("copy of it") == before["collections"][NAME]
     assert after == before
@@ -156,7 +156,7 @@ async def test_a_proxy_that_does_not_wait_for_a_recovery_does_no_harm(fake: Qdra
     await eventually(lambda: any("strongroom-" in name for name in server.files()))
     await asyncio.sleep(0.4)  # the proxy has given up meanwhile, whenever it began
     fake.server.fail()
-    assert await restoring == [{"collection": "copy"}]
+    assert await restoring == [{"in_place": "copy"}]
     after = await fake.content()
     assert after["collections"]["copy"] == before["collections"][NAME]
     assert await fake.leftovers() == []

@@ -29,7 +29,7 @@ async def test_single_paths_come_back_and_all_else_stays(tree: Tree) -> None:
     changed = await tree.content()
     target = tree.target(paths=["links", "rights/private", "large"], replace=True)
     (outcome,) = await restore(tree.driver(), backup, target)
-    assert outcome == {"directory": str(tree.root), "paths": ["links", "rights/private", "large"], "warnings": []}
+    assert outcome == {"in_place": str(tree.root), "paths": ["links", "rights/private", "large"], "warnings": []}
     after = await tree.content()
     assert entries(after, b"links", b"rights/private", b"large") == entries(before, b"links", b"rights/private", b"large")
     assert after[b"added"] == changed[b"added"]

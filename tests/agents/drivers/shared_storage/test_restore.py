@@ -45,7 +45,7 @@ async def test_a_tree_is_restored_beside_the_original(tree: Tree) -> None:
     before = await tree.content()
     backup = await back_up(tree.driver())
     (outcome,) = await restore(tree.driver(), backup, tree.target(directory="copy"))
-    assert outcome == {"directory": f"{tree.elsewhere}/copy", "warnings": []}
+    assert outcome == {"in_place": f"{tree.elsewhere}/copy", "warnings": []}
     assert trees.content(tree.elsewhere / "copy") == before
     assert await tree.content() == before
     assert await tree.leftovers() == []

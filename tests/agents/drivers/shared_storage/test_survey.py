@@ -116,7 +116,7 @@ def test_other_file_systems_are_named_and_not_entered() -> None:
 
 
 def test_a_directory_that_may_not_be_read_is_named(tmp_path: Path) -> None:
-    for directory in (tmp_path, *tmp_path.parents[:2]):
+    for directory in (tmp_path, *tmp_path.parents[:3]):
         directory.chmod(0o755)
     closed = tmp_path / "a" / "closed"
     closed.mkdir(parents=True)
