@@ -24,6 +24,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The one reason to skip: a real server that this machine cannot have.  Nobody shall take that for a success."""
+    skipped = terminalreporter.getreports("skipped")
+    reasons = {str(report.longrepr[2]) for report in skipped if isinstance(report.longrepr, tuple)}
+    for reason in sorted(reason.removeprefix("Skipped: ") for reason in reasons if "NOT RUN HERE" in reason):
+        terminalreporter.write_line(reason, red=True, bold=True)
+
+
 def pytest_sessionstart() -> None:
     sweep()
 
