@@ -1,4 +1,4 @@
-"""A backup's inventory as people see it: databases, and the largest tables of each.
+"""A backup's inventory as people see it: databases and the largest tables of each, or whatever else holds records.
 
 The inventory is an engine's own: what this view does not know it does not show, and `--json` has all of it.
 """
@@ -17,6 +17,7 @@ from daemon.cli.tables import Column, print_table
 
 _TABLES_SHOWN: Final = 8
 _DATABASES_SHOWN: Final = 20
+_COUNTS_SHOWN: Final = 20
 
 
 class _Table(msgspec.Struct, frozen=True):
@@ -45,19 +46,43 @@ class _Database(msgspec.Struct, frozen=True):
     objects: _Objects | None = None
 
 
-class _Inventory(msgspec.Struct, frozen=True):
+class _Databases(msgspec.Struct, frozen=True):
     databases: list[_Database]
-    lsn: str | None = None
+
+
+class _Counts(msgspec.Struct, frozen=True):
+    counts: dict[str, int]
+    """Records by name of what holds them; every kind of service has these."""
 
 
 def draw_inventory(console: Console, inventory: Any) -> None:
-    """The databases, then the largest tables of each."""
+    """What is in the backup, as far as a screen goes."""
     console.print(Text("Inventory", style="head"))
-    try:
-        known = msgspec.convert(inventory, _Inventory)
-    except msgspec.ValidationError:
-        console.print(Text("  of a kind that this version does not know; --json shows it", style="quiet"))
+    for shape, draw in ((_Databases, _draw_databases), (_Counts, _draw_counts)):
+        try:
+            known: Any = msgspec.convert(inventory, shape)
+        except msgspec.ValidationError:
+            continue
+        draw(console, known)
         return
+    console.print(Text("  of a kind that this version does not know; --json shows it", style="quiet"))
+
+
+def _draw_counts(console: Console, known: _Counts) -> None:
+    """The largest ones."""
+    largest = sorted(known.counts.items(), key=lambda item: (-item[1], item[0]))
+    shown = largest[:_COUNTS_SHOWN]
+    print_table(
+        console,
+        [Column("NAME"), Column("RECORDS", rank=1, align="right")],
+        [(Text(visible(name), style="name"), f"{records:,}") for name, records in shown],
+    )
+    if len(largest) > len(shown):
+        console.print(Text(f"  and {count(len(largest) - len(shown), 'more', 'more')} with --json", style="quiet"))
+
+
+def _draw_databases(console: Console, known: _Databases) -> None:
+    """The databases, then the largest tables of each."""
     print_table(
         console,
         [
