@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 from pathlib import Path
 
 MIB = 1024 * 1024
@@ -14,6 +15,12 @@ def cpu_seconds(pid: int) -> float:
     """User and system time of the process and of those of its children that it has waited for."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(int(fields[at]) for at in (11, 12, 13, 14)) * _TICK_S
+
+
+def children_cpu_seconds() -> float:
+    """Of the programs that this process started and that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def reset_peak(pid: int) -> None:
