@@ -33,7 +33,18 @@ def _pg_dump(_: ArtifactRecord, opened: str) -> list[str]:
 
 
 def _sql(artifact: ArtifactRecord, opened: str) -> list[str]:
-    return [f"{opened} | psql -X -d postgres"] if artifact.kind == "globals" else [f"{opened} | mariadb"]
+    """Of PostgreSQL's roles, MariaDB's accounts, or one of its databases."""
+    if artifact.kind == "globals":
+        return [f"{opened} | psql -X -d postgres"]
+    if artifact.kind != "database":
+        return ["# accounts that exist, root among them, get the passwords of the backup", f"{opened} | mariadb"]
+    name = artifact.name.replace("`", "``")
+    charset, collation = (artifact.attributes.get(field) for field in ("charset", "collation"))
+    create = f"CREATE DATABASE `{name}` CHARACTER SET {charset} COLLATE {collation}"
+    return [
+        f"mariadb -e {shlex.quote(create)}",
+        f"{opened} | mariadb --comments --database={shlex.quote(artifact.name)}",
+    ]
 
 
 def _pg_basebackup(_: ArtifactRecord, opened: str) -> list[str]:
@@ -52,9 +63,8 @@ def _mbstream(_: ArtifactRecord, opened: str) -> list[str]:
         "mkdir -m 0700 restored",
         f"{opened} | mbstream -x -C restored",
         "mariadb-backup --prepare --target-dir=restored",
-        "# stop the server and empty its data directory, then:",
-        "mariadb-backup --copy-back --target-dir=restored --datadir=/var/lib/mysql",
-        "chown -R mysql: /var/lib/mysql",
+        "# links to where tables of the original may still lie; then start mariadbd on the directory",
+        "find restored -name '*.isl' -delete; chown -R mysql: restored",
     ]
 
 
@@ -81,13 +91,11 @@ def _qdrant_aliases(_: ArtifactRecord, opened: str) -> list[str]:
 
 
 def _elasticdump(artifact: ArtifactRecord, opened: str) -> list[str]:
-    directory = shlex.quote(f"./{artifact.name}")
     index = f"http://127.0.0.1:9200/{quote(artifact.name, safe='')}"
+    load = f"elasticdump --type=data --limit=1000 --support-big-int --input=$ --output={index}"
     return [
-        f"mkdir {directory}",
-        f"{opened} | tar -x -C {directory}",
-        f"elasticdump --type=index --input={directory}/index.json --output={index}",
-        f'for part in {directory}/data-*.ndjson; do elasticdump --type=data --input="$part" --output={index}; done',
+        f"{opened} | tar -xO index.json | elasticdump --type=index --input=$ --output={index}",
+        f"{opened} | tar -xO --wildcards 'data-*' | {load}",
     ]
 
 
@@ -96,9 +104,10 @@ def _elasticsearch_cluster(_: ArtifactRecord, opened: str) -> list[str]:
         "mkdir ./cluster",
         f"{opened} | tar -x -C ./cluster",
         (
-            "for kind in component_template index_template template; do "
-            'elasticdump --type="$kind" --input="./cluster/$kind.json" --output=http://127.0.0.1:9200; done'
+            "for kind in component_template template index_template; do "
+            "elasticdump --type=$kind --input=./cluster/$kind.json --output=http://127.0.0.1:9200; done"
         ),
+        "# the other files hold the bodies of PUT _ingest/pipeline/NAME, _scripts/NAME and so on",
     ]
 
 
@@ -126,8 +135,8 @@ def _tree(_: ArtifactRecord, opened: str) -> list[str]:
     return [
         "mkdir restored",
         (
-            f"{opened} | tar -x --numeric-owner --xattrs --xattrs-include='*' --acls -p --same-owner --delay-directory-restore "
-            "-C restored"
+            f"{opened} | tar -x --numeric-owner --xattrs --xattrs-include='*' --acls -p --same-owner "
+            "--delay-directory-restore -C restored"
         ),
     ]
 

@@ -103,6 +103,8 @@ class EngineHttp:
                 body = await self._read(answer)
                 self._require_success(answer.status, method, path, body)
                 return body
+        except aiohttp.ServerTimeoutError as exc:  # of the connection, which is less than the request's
+            raise self._unreachable(exc) from exc
         except TimeoutError:
             what = f"{self.name} at {self._base} did not answer {method} {path} within {timeout_s:g} s"
             raise RunFailed("engine.unreachable", what) from None
@@ -152,7 +154,7 @@ class EngineHttp:
             what = f"{where} refused the credentials: check those in the service's file on this host"
             raise EngineRefused(status, what, words, code="engine.auth_failed")
         if status == 403:
-            what = f"{where} does not allow {method} {path}: give the backup's credentials that right"
+            what = f"{where} does not allow {method} {path}: give the service's credentials that right"
             raise EngineRefused(status, what, words, code="engine.permission")
         raise EngineRefused(status, f"{where} answered {method} {path} with status {status}", words)
 
@@ -166,18 +168,18 @@ async def open_engine(
     *,
     name: str,
     headers: Mapping[str, str] | None = None,
-    auth: aiohttp.BasicAuth | None = None,
     ca_file: str = "",
     connections: int = 16,
 ) -> AsyncIterator[EngineHttp]:
     """A client for requests to one engine.  Proxies of the environment are not used: these are neighbours.
 
-    Raises: InvalidInput `config.invalid` for a CA file that cannot be used.
+    Raises: InvalidInput `config.invalid` for a URL, a header's value or a CA file that cannot be used.
     """
+    _require_usable(base_url, headers or {})
     timeout = aiohttp.ClientTimeout(total=None, connect=_CONNECT_TIMEOUT_S, sock_read=_SILENCE_S)
     connector = aiohttp.TCPConnector(limit=connections)
     session = aiohttp.ClientSession(
-        connector=connector, timeout=timeout, headers=headers, auth=auth, trust_env=False, auto_decompress=True
+        connector=connector, timeout=timeout, headers=headers, trust_env=False, auto_decompress=True
     )
     async with session:
         yield EngineHttp(session, base_url, name=name, ssl_context=_ssl_context(ca_file))
@@ -189,9 +191,23 @@ def quote_path(*parts: str) -> str:
 
 
 def _quote(part: str) -> str:
-
     # A part of dots only would be taken for a step in the path, even by servers that get it percent-encoded.
     return quote(part, safe="") if part.strip(".") else part.replace(".", "%2E")
+
+
+def _require_usable(base_url: str, headers: Mapping[str, str]) -> None:
+    try:
+        URL(base_url)
+    except ValueError as exc:
+        raise InvalidInput("config.invalid", f"connection.url: {base_url}: {exc}", field="connection.url") from exc
+    for name, value in headers.items():
+        if any(character < " " or character == "\x7f" for character in value):
+            raise InvalidInput(
+                "config.invalid",
+                f"connection: the secret for the header {name!r} has a line break or another control character in it: "
+                "write the secret into its file and nothing else",
+                field="connection",
+            )
 
 
 def _ssl_context(ca_file: str) -> ssl.SSLContext | bool:

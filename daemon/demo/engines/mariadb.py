@@ -78,7 +78,7 @@ class MariaDBEngine:
         _give(make_private_dir(folder))
         password_file = folder / "password"
         write_private(password_file, secrets.token_urlsafe(24))
-        await _install(folder / "data")
+        await _install(folder / "data", _tmp(folder))
         async with _server(folder, folder / "data", password_file, is_new=True) as server:
             yield MariaDBDemo(folder, server)
 
@@ -208,6 +208,7 @@ async def _server(folder: Path, data_dir: Path, password_file: Path, *, is_new: 
             # Relative to the data directory: a socket's path may have 107 bytes only.
             "socket": "server.sock",
             "pid-file": str(folder / "pid"),
+            "tmpdir": str(_tmp(folder)),
             **({"init-file": str(init_file)} if is_new else {}),
             **_SETTINGS,
         }
@@ -257,12 +258,20 @@ async def _greets(port: int) -> bool:
         writer.close()
 
 
-async def _install(data_dir: Path) -> None:
+def _tmp(folder: Path) -> Path:
+    """The server's own directory for temporary files, in its folder."""
+    tmp = make_private_dir(folder / "tmp")
+    _give(tmp)
+    return tmp
+
+
+async def _install(data_dir: Path, tmp: Path) -> None:
     user = _server_user()
     argv = [
         _program("mariadb-install-db"),
         "--no-defaults",
         f"--datadir={data_dir}",
+        f"--tmpdir={tmp}",
         "--auth-root-authentication-method=normal",
         "--skip-test-db",
         "--skip-name-resolve",

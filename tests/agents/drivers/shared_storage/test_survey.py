@@ -18,6 +18,7 @@ from contracts.errors import RunFailed
 from tests.agents.drivers.playing import back_up, restore
 from tests.agents.drivers.shared_storage import trees
 from tests.agents.drivers.shared_storage.engine import Tree, as_nobody
+from tests.servers.directories import server_directory
 
 NOTHING_LEFT_OUT = Exclusion([])
 
@@ -115,19 +116,19 @@ def test_other_file_systems_are_named_and_not_entered() -> None:
     assert found.counts["shm"] == 0
 
 
-def test_a_directory_that_may_not_be_read_is_named(tmp_path: Path) -> None:
-    for directory in (tmp_path, *tmp_path.parents[:3]):
-        directory.chmod(0o755)
-    closed = tmp_path / "a" / "closed"
-    closed.mkdir(parents=True)
-    closed.chmod(0)
-    with as_nobody(closed), pytest.raises(RunFailed) as caught:
-        look(tmp_path)
-    assert caught.value.code == "engine.permission"
-    assert str(closed) in caught.value.message
-    assert "CAP_DAC_READ_SEARCH" in caught.value.message
-    with as_nobody(closed):
-        assert survey(str(tmp_path), Exclusion(["a/closed"]), one_file_system=True).excluded == 1
+def test_a_directory_that_may_not_be_read_is_named() -> None:
+    with server_directory("files") as root:  # which, unlike pytest's, others can get to
+        root.chmod(0o755)
+        closed = root / "a" / "closed"
+        closed.mkdir(parents=True)
+        closed.chmod(0)
+        with as_nobody(closed), pytest.raises(RunFailed) as caught:
+            look(root)
+        assert caught.value.code == "engine.permission"
+        assert str(closed) in caught.value.message
+        assert "CAP_DAC_READ_SEARCH" in caught.value.message
+        with as_nobody(closed):
+            assert survey(str(root), Exclusion(["a/closed"]), one_file_system=True).excluded == 1
 
 
 def test_what_is_removed_meanwhile_does_no_harm(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from agents.drivers.kinds import Connection
-from agents.drivers.mariadb import MariaDBDriver
+from agents.drivers.mariadb.driver import MariaDBDriver
 from contracts.errors import RunFailed
 from contracts.records import RestoreTarget
 from contracts.services import MariaDBOptions
