@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from rich.console import Console
 from rich.text import Text
@@ -16,6 +17,9 @@ from daemon.cli.plain_text import visible
 from daemon.cli.stock_commands import draw_stock_commands
 from daemon.cli.tables import Column, print_facts, print_table
 from daemon.cli.words import STATE_STYLES, elapsed, error_lines, moment, run_name, state, warning_lines
+
+_ONE: Final = {"indices": "index", "indexes": "index", "aliases": "alias", "directories": "directory"}
+"""Of the drivers' words for what a backup holds, those whose singular does more than lose its s."""
 
 
 def draw_backups(console: Console, records: Sequence[BackupRecord]) -> None:
@@ -142,8 +146,15 @@ def _amount(record: BackupRecord) -> str:
 
 def _holds(record: BackupRecord) -> str:
     """The figures of the summary, such as `3 databases, 120 tables`."""
-    figures = [(name, value) for name, value in record.summary.items() if isinstance(value, int) and value]
-    return ", ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in figures if not name.endswith("_bytes"))
+    figures = [(name, value) for name, value in record.summary.items() if type(value) is int and value]
+    return ", ".join(figure(name.replace("_", " "), value) for name, value in figures if not name.endswith("bytes"))
+
+
+def figure(many: str, value: int) -> str:
+    if value != 1:
+        return f"{value:,} {many}"
+    words = many.split()
+    return " ".join(["1", *words[:-1], _ONE.get(words[-1], words[-1].removesuffix("s"))])
 
 
 def _notes(record: BackupRecord) -> Text:
