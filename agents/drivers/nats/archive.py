@@ -15,9 +15,9 @@ import msgspec
 from agents.drivers.members import read_members
 from agents.drivers.nats.dump import DESCRIPTION
 from agents.drivers.nats.s2_frames import NATSARC, TAR, FrameWalker
-from agents.drivers.nats.spool import SpooledFile
 from agents.drivers.nats.streams import StreamState
 from agents.drivers.pipes import PipeReader
+from agents.drivers.unnamed_file import UnnamedFile
 from contracts.errors import Corrupt
 
 _PART: Final = re.compile(r"stream\.(arc|tar)\.s2\.(\d{6})")
@@ -58,7 +58,7 @@ class Archive:
     """A stream's snapshot on disk, and what it is of."""
 
     def __init__(self, work_dir: Path) -> None:
-        self.file = SpooledFile(work_dir)
+        self.file = UnnamedFile(work_dir)
         self.format = ""
         """`natsarc1` or `tar`."""
         self._description: Description | None = None

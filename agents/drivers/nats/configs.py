@@ -86,14 +86,18 @@ def trial_config(config: dict[str, Any], *, name: str) -> dict[str, Any]:
     return _on_one_server(adapted)
 
 
-def marked(config: dict[str, Any], run_id: str) -> dict[str, Any]:
-    """Tells whoever looks at the stream that it is not whole."""
-    return {**config, "metadata": {**(config.get("metadata") or {}), MARK: run_id}}
+def unfinished(config: dict[str, Any], run_id: str) -> dict[str, Any]:
+    """For a stream that is being made: it tells whoever looks at it that it is not whole, and takes no messages yet."""
+    changed = {**config, "metadata": {**(config.get("metadata") or {}), MARK: run_id}}
+    if not config.get("mirror"):
+        changed["subjects"] = [f"{_NEUTRAL}.{config['name']}"]
+    return changed
 
 
-def unmarked(config: dict[str, Any]) -> dict[str, Any]:
-    metadata = {key: value for key, value in (config.get("metadata") or {}).items() if key != MARK}
-    return {**config, "metadata": metadata}
+def finished(made: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
+    """What an unfinished stream, as the server has it, is to become."""
+    metadata = {key: value for key, value in (made.get("metadata") or {}).items() if key != MARK}
+    return {**made, "subjects": wanted.get("subjects") or [], "metadata": metadata}
 
 
 def lighter_config(config: dict[str, Any], err_code: int) -> tuple[dict[str, Any], str] | None:

@@ -68,11 +68,16 @@ def _tls(connection: NATSConnection) -> ssl.SSLContext | None:
         raise _invalid("ca_file", f"{connection.ca_file} cannot be used: {exc}") from exc
     if connection.cert_file:
         try:
-            context.load_cert_chain(connection.cert_file, connection.key_file)
+            # OpenSSL would ask for a pass phrase at the terminal, if there is one, and wait.
+            context.load_cert_chain(connection.cert_file, connection.key_file, password=_no_pass_phrase)
         except (OSError, ssl.SSLError) as exc:
             what = f"{connection.cert_file} and {connection.key_file} cannot be used together: {exc}"
             raise _invalid("cert_file", what) from exc
     return context
+
+
+def _no_pass_phrase() -> str:
+    raise _invalid("key_file", "the key is encrypted, and nobody is there to type its pass phrase: use one that is not")
 
 
 def _invalid(field: str, message: str) -> InvalidInput:

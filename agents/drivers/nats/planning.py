@@ -40,6 +40,9 @@ async def plan_backup(session: Session, options: NATSOptions) -> BackupPlan:
     infos = [stream for stream in streams.found if stream.name in chosen]
     _require_snapshots(session, infos)
     consumers = await _consumers_of(session, infos) if options.consumers else {}
+    if proofs := [stream.name for stream in streams.found if stream.name.startswith(PROOF_PREFIX)]:
+        what = f"left by a restore that was cut off, unless one is under way, and not backed up: {_named(proofs)}"
+        warnings.append(f"{what}; delete what is left with `nats stream rm`")
     version, archive = session.version, NATSARC if session.version_pair >= NATSARC_SINCE else TAR
     for stream in infos:
         if stream.is_unfinished:
@@ -156,7 +159,7 @@ def _facts(stream: StreamInfo, consumers: Sequence[ConsumerInfo], version: str, 
         messages=stream.state.messages,
         durable_consumers=sum(consumer.is_durable for consumer in consumers),
         push_consumers=sum(consumer.is_push for consumer in consumers),
-        is_fed=bool(stream.config.get("mirror") or stream.config.get("sources")),
+        is_fed=stream.is_fed,
     )
 
 

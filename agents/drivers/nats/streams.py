@@ -37,6 +37,8 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
 class StreamInfo(msgspec.Struct, frozen=True, kw_only=True):
     config: dict[str, Any]
     """As the server has it, with whatever this version of it knows."""
+    created: str = ""
+    """When, by which a stream is told from a later one of the same name."""
     state: StreamState = StreamState()
     cluster: Cluster | None = None
 
@@ -56,7 +58,12 @@ class StreamInfo(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_unfinished(self) -> bool:
         """Whether it is what a restore has left that was killed."""
-        return MARK in (self.config.get("metadata") or {})
+        return bool(mark_of(self.config))
+
+    @property
+    def is_fed(self) -> bool:
+        """Whether it takes its messages from other streams, as a mirror does."""
+        return bool(self.config.get("mirror") or self.config.get("sources"))
 
     @property
     def subjects(self) -> list[str]:
@@ -115,6 +122,11 @@ def kind_of_stream(config: dict[str, Any]) -> str:
     if name.startswith(OBJECT_PREFIX) and (not subjects or all(each.startswith("$O.") for each in subjects)):
         return "object-store"
     return "stream"
+
+
+def mark_of(config: dict[str, Any]) -> str:
+    """The id of the restore that makes the stream, while it is not whole."""
+    return str((config.get("metadata") or {}).get(MARK, ""))
 
 
 def subjects_of(config: dict[str, Any]) -> list[str]:
@@ -178,6 +190,13 @@ async def delete_stream(session: Session, name: str) -> bool:
             return False
         raise
     return True
+
+
+async def delete_unfinished(session: Session, name: str, run_id: str) -> None:
+    """Deletes the stream if that restore is still making it: one without its mark is somebody else's."""
+    found = await look_at_stream(session, name)
+    if found is not None and mark_of(found.config) == run_id:
+        await delete_stream(session, name)
 
 
 def _converted(session: Session, answer: dict[str, Any], to: type[Any], doing: str) -> Any:

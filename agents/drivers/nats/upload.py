@@ -12,8 +12,8 @@ from nats.errors import Error as NatsError
 from agents.drivers.nats.configs import lighter_config
 from agents.drivers.nats.errors import ApiRefused
 from agents.drivers.nats.session import Session
-from agents.drivers.nats.spool import SpooledFile
-from agents.drivers.nats.streams import delete_stream
+from agents.drivers.nats.streams import delete_unfinished, mark_of
+from agents.drivers.unnamed_file import UnnamedFile
 from contracts.errors import RunFailed
 
 CHUNK_BYTES: Final = 128 * 1024
@@ -25,7 +25,7 @@ _END_TIMEOUT_S: Final = 3600.0
 
 
 async def make_stream(
-    session: Session, config: dict[str, Any], raw_state: dict[str, Any], archive: SpooledFile
+    session: Session, config: dict[str, Any], raw_state: dict[str, Any], archive: UnnamedFile
 ) -> list[str]:
     """The stream, of which there must be none; warnings of what had to be left out for want of servers.
 
@@ -42,10 +42,11 @@ async def make_stream(
                 raise
             config, warning = lighter
             warnings.append(warning)
-        await delete_stream(session, config["name"])
+        if run_id := mark_of(config):
+            await delete_unfinished(session, config["name"], run_id)
 
 
-async def _send(session: Session, config: dict[str, Any], raw_state: dict[str, Any], archive: SpooledFile) -> None:
+async def _send(session: Session, config: dict[str, Any], raw_state: dict[str, Any], archive: UnnamedFile) -> None:
     name = config["name"]
     doing = f"restoring stream {name!r}"
     answer = await session.ask(f"STREAM.RESTORE.{name}", {"config": config, "state": raw_state}, doing=doing, timeout_s=60.0)
@@ -73,7 +74,7 @@ async def _send(session: Session, config: dict[str, Any], raw_state: dict[str, A
 
 
 async def _send_chunks(
-    session: Session, subject: str, inbox: str, archive: SpooledFile, answers: asyncio.Queue[Msg], doing: str
+    session: Session, subject: str, inbox: str, archive: UnnamedFile, answers: asyncio.Queue[Msg], doing: str
 ) -> None:
     chunk_bytes = min(CHUNK_BYTES, session.client.max_payload)
     in_flight = 0

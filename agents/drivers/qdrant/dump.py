@@ -58,16 +58,21 @@ async def aliases_document(node: Node) -> bytes:
 
 
 async def _node_of(nodes: list[Node], attributes: CollectionAttributes) -> Node:
+    known = False
     for node in nodes:
         try:
             view = await node.cluster(attributes.collection)
         except EngineRefused as exc:
             if exc.status != 404:
                 raise
-            what = f"collection {attributes.collection!r} has gone from Qdrant at {node.url} since the backup began"
-            raise RunFailed("dump.failed", what) from exc
+            continue
+        known = True
         if str(view.peer_id) == attributes.peer:
             return node
+    if not known:
+        where = ", ".join(node.url for node in nodes)
+        what = f"collection {attributes.collection!r} has gone from Qdrant at {where} since the backup began"
+        raise RunFailed("dump.failed", what)
     raise RunFailed("engine.unreachable", f"peer {attributes.peer} of the Qdrant cluster does not answer any more")
 
 

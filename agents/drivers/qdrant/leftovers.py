@@ -7,6 +7,7 @@ process the next run finds and removes what was left, and never anybody else's.
 from __future__ import annotations
 
 import calendar
+import errno
 import re
 import secrets
 import time
@@ -30,6 +31,7 @@ _STAMP_FORMAT: Final = "%Y-%m-%d-%H-%M-%S"
 _SKEW_S: Final = 120.0
 """How far the clocks of node and host may differ."""
 _DAY_S: Final = 86_400.0
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class _Note(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +43,10 @@ class _Note(msgspec.Struct, frozen=True, kw_only=True):
     """Snapshots that were there before, and so are not ours."""
     name: str = ""
     """Empty until the server has told it."""
+
+
+_in_use: Final[set[Path]] = set()
+"""Notes of snapshots that runs of this agent are making or fetching at the moment, of whatever service."""
 
 
 class Leftover:
@@ -69,6 +75,15 @@ class Leftover:
 
     def gone(self) -> None:
         self._path.unlink(missing_ok=True)
+        self.release()
+
+    def claim(self) -> None:
+        """It is in use: other runs are to leave it alone."""
+        _in_use.add(self._path)
+
+    def release(self) -> None:
+        """Whatever is still there of it may be removed by any run."""
+        _in_use.discard(self._path)
 
     def ours_among(self, snapshots: Iterable[Snapshot]) -> list[Snapshot]:
         """Those that were not there before, and whose names say that they were begun when we asked."""
@@ -88,8 +103,13 @@ class Leftover:
 
     def _write(self) -> None:
         temporary = self._path.with_suffix(".new")
-        temporary.write_bytes(msgspec.json.encode(self._note))
-        temporary.rename(self._path)
+        try:
+            temporary.write_bytes(msgspec.json.encode(self._note))
+            temporary.rename(self._path)
+        except OSError as exc:
+            temporary.unlink(missing_ok=True)
+            what = f"the snapshot of collection {self._note.collection!r} could not be noted in {self._path.parent}"
+            raise RunFailed("spool.full" if exc.errno in _NO_ROOM else "agent.internal", f"{what}: {exc.strerror}") from exc
 
 
 def note_snapshot(work_dir: Path, url: str, collection: str, *, known: Iterable[str] = (), name: str = "") -> Leftover:
@@ -101,8 +121,8 @@ def note_snapshot(work_dir: Path, url: str, collection: str, *, known: Iterable[
 
 
 def noted_snapshots(work_dir: Path, urls: Iterable[str]) -> Iterator[Leftover]:
-    """Of these nodes, those that are noted."""
-    for path in sorted(work_dir.glob(_PATTERN)):
+    """Of these nodes, those that are noted and not in use."""
+    for path in sorted(set(work_dir.glob(_PATTERN)) - _in_use):
         try:
             note = msgspec.json.decode(path.read_bytes(), type=_Note)
         except (OSError, msgspec.DecodeError) as exc:

@@ -17,7 +17,7 @@ import structlog
 from agents.drivers.http_engine import EngineRefused
 from agents.drivers.qdrant.answers import Snapshot
 from agents.drivers.qdrant.leftovers import Leftover, note_snapshot
-from agents.drivers.qdrant.node import Node, words_of
+from agents.drivers.qdrant.node import Node, passes, words_of
 from agents.processes import uncancelled
 from contracts.errors import RunFailed, StrongroomError
 
@@ -26,8 +26,6 @@ log = structlog.get_logger()
 ANSWER_S: Final = 300.0
 """How long an answer is waited for before we look for ourselves."""
 LONGEST_S: Final = 12 * 3600.0
-GATEWAY: Final = frozenset({408, 502, 503, 504})
-"""What a proxy answers when the server takes too long."""
 _CLEANUP_S: Final = 30.0
 _SILENT_S: Final = 60.0
 _FIRST_POLL_S: Final = 0.1
@@ -42,24 +40,24 @@ class MadeSnapshot:
     def __init__(self, node: Node, leftover: Leftover, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
         self.warnings: list[str] = []
+        self.leftover = leftover
         self._node = node
-        self._leftover = leftover
 
     async def remove(self) -> None:
         """Never raises for what the node answers: what cannot be removed stays noted, and becomes a warning."""
         try:
-            await self._node.delete_snapshot(self._leftover.collection, self.snapshot.name)
+            await self._node.delete_snapshot(self.leftover.collection, self.snapshot.name)
         except StrongroomError as exc:
             if isinstance(exc, EngineRefused) and exc.status == 404:
-                self._leftover.gone()
+                self.leftover.gone()
                 return
             log.warning("qdrant.snapshot_left", snapshot=self.snapshot.name, node=self._node.url, reason=exc.message)
             self.warnings.append(
-                f"the snapshot {self.snapshot.name} of collection {self._leftover.collection!r} could not be removed from "
+                f"the snapshot {self.snapshot.name} of collection {self.leftover.collection!r} could not be removed from "
                 f"{self._node.url} and takes room there until the next run removes it: {exc.message}"
             )
         else:
-            self._leftover.gone()
+            self.leftover.gone()
 
 
 @asynccontextmanager
@@ -72,7 +70,10 @@ async def made_snapshot(node: Node, collection: str, work_dir: Path) -> AsyncIte
     try:
         yield made
     finally:
-        await uncancelled(made.remove(), name=f"remove:{made.snapshot.name}")
+        try:
+            await uncancelled(made.remove(), name=f"remove:{made.snapshot.name}")
+        finally:
+            made.leftover.release()
 
 
 async def _make(node: Node, collection: str, work_dir: Path) -> MadeSnapshot:
@@ -82,13 +83,17 @@ async def _make(node: Node, collection: str, work_dir: Path) -> MadeSnapshot:
         except EngineRefused as exc:
             raise _refused(node, collection, exc) from exc
         leftover = note_snapshot(work_dir, node.url, collection, known=known)
+        leftover.claim()
         try:
             snapshot = await _ask(node, collection, leftover)
         except BaseException as exc:
             if isinstance(exc, EngineRefused):
                 leftover.gone()  # refused: there is none
                 raise _refused(node, collection, exc) from exc
-            await uncancelled(_remove_unnamed(node, leftover), name=f"remove:{collection}")
+            try:
+                await uncancelled(_remove_unnamed(node, leftover), name=f"remove:{collection}")
+            finally:
+                leftover.release()
             raise
         if snapshot.name not in known:
             leftover.named(snapshot.name)
@@ -106,11 +111,8 @@ async def _make(node: Node, collection: str, work_dir: Path) -> MadeSnapshot:
 async def _ask(node: Node, collection: str, leftover: Leftover) -> Snapshot:
     try:
         return await node.create_snapshot(collection, timeout_s=ANSWER_S)
-    except EngineRefused as exc:
-        if exc.status not in GATEWAY:
-            raise
     except RunFailed as exc:
-        if exc.code != "engine.unreachable":
+        if not passes(exc):
             raise
     log.info("qdrant.snapshot_awaited", collection=collection, node=node.url)
     return await _await(node, collection, leftover)
@@ -124,13 +126,10 @@ async def _await(node: Node, collection: str, leftover: Leftover) -> Snapshot:
         try:
             activity = await node.activity(collection)  # first: what ends after it is in the list below
             found = leftover.ours_among(await node.snapshots(collection))
-        except EngineRefused as exc:
-            if exc.status not in GATEWAY:  # not a refusal of the snapshot, which may well be there in a while
-                raise RunFailed(exc.code, exc.message, detail=exc.detail) from exc
-            found, activity = [], None
         except RunFailed as exc:
-            if exc.code != "engine.unreachable" or loop.time() - heard_at > _SILENT_S:
-                raise
+            if not passes(exc) or loop.time() - heard_at > _SILENT_S:
+                # Not a refusal of the snapshot, which may well be there in a while.
+                raise RunFailed(exc.code, exc.message, detail=exc.detail) from exc
             await asyncio.sleep(pause_s)
             continue
         heard_at = loop.time()

@@ -33,6 +33,8 @@ T = TypeVar("T")
 QUICK_S: Final = 5.0
 """For what a node answers from memory."""
 COUNT_S: Final = 600.0
+GATEWAY: Final = frozenset({408, 502, 503, 504})
+"""What a proxy answers when the server takes too long, or is gone for a while."""
 _WORDS: Final = 500
 
 
@@ -130,7 +132,9 @@ class Node:
         """What the node is doing with snapshots of the collection; None when it does not tell."""
         try:
             telemetry = await self._ask("GET", "/telemetry", Telemetry, params={"details_level": "2"})
-        except EngineRefused:
+        except EngineRefused as exc:
+            if exc.status in GATEWAY:
+                raise
             return None
         listed = telemetry.collections.snapshots if telemetry.collections is not None else None
         if listed is None:
@@ -175,6 +179,11 @@ async def reachable_nodes(nodes: list[Node], *, timeout_s: float = 60.0) -> tupl
     if not reached:
         raise failures[0]
     return reached, failures
+
+
+def passes(exc: RunFailed) -> bool:
+    """Whether it may be over in a moment, as a restart is."""
+    return exc.code == "engine.unreachable" or (isinstance(exc, EngineRefused) and exc.status in GATEWAY)
 
 
 def words_of(exc: EngineRefused) -> str:

@@ -68,7 +68,8 @@ async def look_around(nodes: list[Node], options: QdrantOptions, *, names_must_e
             "its own",
             field="connection.url",
         )
-    names = await reached[0].collections()
+    # A node that lags behind the others may not know all of them yet.
+    names = sorted(set().union(*await asyncio.gather(*(node.collections() for node in reached))))
     include = options.include
     if not names_must_exist:
         include = [name for name in include if _WILDCARDS & set(name) or name in names]
@@ -87,15 +88,13 @@ async def look_around(nodes: list[Node], options: QdrantOptions, *, names_must_e
 
 
 async def coverages(scene: Scene, names: list[str], *, timeout_s: float = 60.0) -> dict[str, tuple[Coverage, bool]]:
-    """Of each collection, and whether shards of it are on the move; one that has gone meanwhile is left out."""
+    """Of each collection, and whether shards of it are on the move; one that no node knows any more is left out."""
 
     async def one(name: str) -> tuple[Coverage, bool] | None:
-        try:
-            views = await asyncio.gather(*(node.cluster(name, timeout_s=timeout_s) for node in scene.nodes))
-        except EngineRefused as exc:
-            if exc.status == 404:
-                return None
-            raise
+        looks = await asyncio.gather(*(_unless_gone(node.cluster(name, timeout_s=timeout_s)) for node in scene.nodes))
+        views = [view for view in looks if view is not None]
+        if not views:
+            return None
         moving = any(view.shard_transfers or view.resharding_operations for view in views)
         return cover(views), moving
 
@@ -111,14 +110,12 @@ async def plan_backup(connection: QdrantConnection, options: QdrantOptions) -> B
         require_all(covered)
 
         async def describe(name: str) -> _Collection | None:
-            try:
-                info, points = await scene.nodes[0].info(name), await scene.nodes[0].count(name)
-            except EngineRefused as exc:
-                if exc.status == 404:
-                    return None
-                raise
-            coverage, moving = covered[name]
-            return _Collection(name=name, info=info, points=points, coverage=coverage, moving=moving)
+            for node in scene.nodes:
+                info, points = await _unless_gone(node.info(name)), await _unless_gone(node.count(name))
+                if info is not None and points is not None:
+                    coverage, moving = covered[name]
+                    return _Collection(name=name, info=info, points=points, coverage=coverage, moving=moving)
+            return None
 
         found = (await _each(list(covered), describe)).values()
         aliases = await scene.nodes[0].aliases()
@@ -230,6 +227,16 @@ def _estimate(each: _Collection) -> int:
     named = [vectors] if "size" in vectors else list(vectors.values())
     floats = sum(int(vector.get("size", 0)) for vector in named if isinstance(vector, dict))
     return _BASE_BYTES + each.points * (floats * _FLOAT_BYTES * 3 // 2 + _POINT_BYTES)
+
+
+async def _unless_gone(asking: Awaitable[T]) -> T | None:
+    """None where the node knows no such collection."""
+    try:
+        return await asking
+    except EngineRefused as exc:
+        if exc.status == 404:
+            return None
+        raise
 
 
 async def _each(names: list[str], ask: Callable[[str], Awaitable[T]]) -> dict[str, T]:

@@ -72,6 +72,8 @@ class SnapshotWalk:
             header = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
         except tarfile.HeaderError as exc:
             raise Corrupt("artifact.corrupt", f"the snapshot has a broken header: {exc}") from exc
+        if header.size < 0:
+            raise Corrupt("artifact.corrupt", f"the snapshot has a broken header: {header.name!r} of {header.size} bytes")
         self._note(header.name)
         padded = -(-header.size // _BLOCK) * _BLOCK
         if header.type == _SPARSE and block[_MORE_IN_HEADER]:

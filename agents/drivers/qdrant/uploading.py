@@ -10,9 +10,10 @@ import aiohttp
 import structlog
 
 from agents.drivers.http_engine import EngineRefused
+from agents.drivers.patience import patiently
 from agents.drivers.qdrant.answers import ACTIVE
-from agents.drivers.qdrant.making import ANSWER_S, GATEWAY, LONGEST_S
-from agents.drivers.qdrant.node import Node, words_of
+from agents.drivers.qdrant.making import ANSWER_S, LONGEST_S
+from agents.drivers.qdrant.node import GATEWAY, Node, passes, words_of
 from contracts.errors import RunFailed, StrongroomError
 
 log = structlog.get_logger()
@@ -21,6 +22,8 @@ _FIRST_POLL_S: Final = 0.1
 _LONGEST_POLL_S: Final = 5.0
 _ANOTHER: Final = "not compatible with existing collection"
 _SILENT_S: Final = 120.0
+_PATIENCE_S: Final = 60.0
+"""With a server that restarts, perhaps because of what it was sent."""
 _LONGEST_UPLOAD_S: Final = 7 * 86_400.0
 """The store may be slow: bytes are sent as they come."""
 
@@ -116,12 +119,12 @@ class Upload:
                 await self.node.delete_collection(self.collection)
 
     async def undo(self) -> None:
-        """No collection and no file of it.  Logs what cannot be removed."""
-        try:
-            await self.remove_file()
-            await self.node.delete_collection(self.collection)
-        except StrongroomError as exc:
-            log.error("restore.left_behind", collection=self.collection, node=self.node.url, reason=exc.message)
+        """No file of it and no collection, also when the server restarts meanwhile.  Logs what cannot be removed."""
+        for remove in (self.remove_file, lambda: self.node.delete_collection(self.collection)):
+            try:
+                await patiently(remove, passes=passes, patience_s=_PATIENCE_S)
+            except StrongroomError as exc:
+                log.error("restore.left_behind", collection=self.collection, node=self.node.url, reason=exc.message)
 
     def _refused(self, exc: EngineRefused) -> RunFailed:
         if exc.code != "engine.refused":

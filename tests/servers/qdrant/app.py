@@ -71,6 +71,8 @@ class Peer:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if self._store.faults.gateway_broken:
+            return web.Response(status=502, text="<html><h1>502 Bad Gateway</h1></html>")
         try:
             if request.path not in OPEN_PATHS:
                 request[ACCESS] = access_of(self._keys, request.headers)
@@ -131,7 +133,10 @@ class Peer:
     # collections and aliases
 
     async def _list(self, request: web.Request) -> web.Response:
-        names = [name for name in self._store.collections if request[ACCESS].sees(name)]
+        unknown = self._store.faults.unknown
+        names = [
+            name for name in self._store.collections if request[ACCESS].sees(name) and f"{name}@{self._peer}" not in unknown
+        ]
         return ok({"collections": [{"name": name} for name in names]}, models.CollectionsResponse)
 
     async def _describe(self, request: web.Request) -> web.Response:
@@ -272,6 +277,8 @@ class Peer:
     def _named(self, request: web.Request, *, write: bool = False, extras: bool = False) -> str:
         name = request.match_info["collection"]
         request[ACCESS].require(name, write=write, extras=extras)
+        if f"{name}@{self._peer}" in self._store.faults.unknown:
+            raise no_collection(name)
         return self._store.resolve(name)
 
 

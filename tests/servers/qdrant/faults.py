@@ -32,6 +32,10 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """A snapshot is gone before it can be downloaded, as after a restart with other storage."""
     second: str = ""
     """The time that snapshots are named by, such as `2026-11-22-00-05-12`."""
+    gateway_broken: bool = False
+    """A proxy before the server answers 502 to everything."""
+    unknown: list[str] = []
+    """Collections that a node has not heard of, as `collection@peer`: it lags behind the others."""
     states: dict[str, str] = {}
     """Of replicas: `collection/shard@peer` to `Dead`."""
 

@@ -16,7 +16,7 @@ from tests.servers.nats_service import NatsService
 @pytest.fixture
 def service() -> Iterator[NatsService]:
     """A server without any stream."""
-    with server_directory("nats") as directory:
+    with server_directory("nats", in_memory=True) as directory:
         server = NatsService(directory)
         try:
             server.start()
@@ -33,7 +33,15 @@ def host(service: NatsService, tmp_path: Path) -> NatsEngine:
 
 @pytest.fixture
 async def filled(host: NatsEngine) -> NatsEngine:
-    """The same, with one of everything in it."""
+    """The same, with one of everything in it, of which one stream is too large to be in any memory as a whole."""
     async with host.server.connect() as client:
         await fill(client)
+    return host
+
+
+@pytest.fixture
+async def varied(host: NatsEngine) -> NatsEngine:
+    """With one of everything in it, for tests to which the size does not matter: the largest has two parts."""
+    async with host.server.connect() as client:
+        await fill(client, large_bytes=9 * 1024 * 1024)
     return host

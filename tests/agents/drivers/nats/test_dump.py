@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import threading
 
 import pytest
 
+from agents.drivers import unnamed_file
 from agents.drivers.base import PlannedArtifact
-from agents.drivers.nats import spool
 from agents.drivers.nats.driver import NATSDriver
 from contracts.errors import RunFailed
 from contracts.services import NATSOptions
@@ -18,6 +19,7 @@ from tests.agents.drivers.nats.content import api, stream_content, stream_names
 from tests.agents.drivers.nats.engine import TARGET, NatsEngine
 from tests.agents.drivers.nats.filling import LARGE, make, publish_many
 from tests.agents.drivers.playing import back_up, finish_dump, read_all, restore
+from tests.servers.waiting import eventually
 
 STALL_S = 6.5
 """Longer than a server waits for the answer to a chunk."""
@@ -53,8 +55,8 @@ async def test_an_artifact_is_what_nats_stream_backup_makes_in_parts(filled: Nat
     assert archive.startswith(b"\xff\x06\x00\x00S2sTwO")
 
 
-async def test_kinds_tell_buckets_from_streams(filled: NatsEngine) -> None:
-    plan = await filled.driver().plan_backup()
+async def test_kinds_tell_buckets_from_streams(varied: NatsEngine) -> None:
+    plan = await varied.driver().plan_backup()
     kinds = {planned.name: planned.kind for planned in plan.artifacts}
     assert (kinds["KV_settings"], kinds["OBJ_files"], kinds["ORDERS"]) == ("kv", "object-store", "stream")
     assert plan.summary["kv_buckets"] == 2
@@ -73,11 +75,22 @@ async def test_a_store_that_stands_still_does_not_break_the_snapshot(filled: Nat
 async def test_a_disk_without_room_fails_the_dump_with_a_word_about_it(
     filled: NatsEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spool, "RESERVE_BYTES", 1 << 60)
+    monkeypatch.setattr(unnamed_file, "RESERVE_BYTES", 1 << 60)
+    looked = threading.Event()
+    require_room = unnamed_file.UnnamedFile.require_room
+
+    def look(file: unnamed_file.UnnamedFile, size_bytes: int) -> None:
+        looked.set()
+        require_room(file, size_bytes)
+
+    monkeypatch.setattr(unnamed_file.UnnamedFile, "require_room", look)
     driver = filled.driver(NATSOptions(include=[LARGE]))
     plan = await driver.plan_backup()
-    with pytest.raises(RunFailed) as caught:
-        await _dump(driver, plan.artifacts[0], stall_s=0.3)
+    async with driver.dump(plan.artifacts[0]) as source:
+        await eventually(looked.is_set)  # nobody reads until then
+        data = await asyncio.to_thread(read_all, source.fd)
+        with pytest.raises(RunFailed) as caught:
+            await finish_dump(source, data)
     assert caught.value.code == "spool.full"
     assert str(filled.work_dir) in caught.value.message
     assert await filled.leftovers() == []
@@ -136,9 +149,9 @@ async def test_counts_are_those_of_the_snapshots_not_of_the_plan(host: NatsEngin
     assert plan.inventory["counts"] == {"ORDERS": 21}
 
 
-async def test_patterns_choose_streams(filled: NatsEngine) -> None:
+async def test_patterns_choose_streams(varied: NatsEngine) -> None:
     options = NATSOptions(include=["KV_*", "ORDERS", "NOBODY*"], exclude=["*leases"])
-    plan = await filled.driver(options).plan_backup()
+    plan = await varied.driver(options).plan_backup()
     assert [planned.name for planned in plan.artifacts] == ["KV_settings", "ORDERS"]
     assert plan.warnings == ["no stream matches --include 'NOBODY*'"]
 
@@ -150,14 +163,14 @@ async def test_a_stream_that_is_named_and_missing_fails_the_plan(host: NatsEngin
     assert caught.value.code == "engine.database_not_found"
 
 
-async def test_without_consumers_the_streams_come_back_alone(filled: NatsEngine) -> None:
+async def test_without_consumers_the_streams_come_back_alone(varied: NatsEngine) -> None:
     options = NATSOptions(include=["ORDERS", "WORK"], consumers=False)
-    backup = await back_up(filled.driver(options))
+    backup = await back_up(varied.driver(options))
     assert ["'WORK'" in warning for warning in backup.warnings] == [True]
-    async with filled.server.connect() as client:
+    async with varied.server.connect() as client:
         before = await stream_content(client, "ORDERS")
-        await filled.wipe()
-        await restore(filled.restoring_driver(), backup, TARGET)
+        await varied.wipe()
+        await restore(varied.restoring_driver(), backup, TARGET)
         after = await stream_content(client, "ORDERS")
         assert after["consumers"] == {}
         assert after["messages"] == before["messages"]

@@ -153,6 +153,18 @@ def _certificate(folder: Path) -> tuple[str, str]:
     )
 
 
+async def test_an_encrypted_key_is_told_and_nobody_is_asked_for_its_pass_phrase(folder: Path) -> None:
+    cert, key = _certificate(folder)
+    private = serialization.load_pem_private_key(Path(key).read_bytes(), None)
+    encryption = serialization.BestAvailableEncryption(b"phrase")
+    pem = private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+    locked = _file(folder, "locked.pem", pem.decode())
+    health = await _health(folder, url=["tls://127.0.0.1:1"], cert_file=cert, key_file=locked)
+    assert health.error is not None
+    assert health.error.code == "config.invalid"
+    assert "the key is encrypted" in health.error.message
+
+
 async def test_by_certificates(folder: Path) -> None:
     cert, key = _certificate(folder)
     settings = f'tls {{ cert_file: "{cert}", key_file: "{key}", ca_file: "{cert}", verify: true }}'

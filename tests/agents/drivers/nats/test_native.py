@@ -35,23 +35,23 @@ def _sealed(record: ArtifactRecord, data: bytes, folder: Path) -> ArtifactRecord
 
 
 @pytest.mark.parametrize("name", ["LARGE", "KV_settings", "MEMORY", ODD_NAMES[0], "-dash"])
-async def test_the_lines_make_a_directory_that_any_client_can_restore(filled: NatsEngine, tmp_path: Path, name: str) -> None:
+async def test_the_lines_make_a_directory_that_any_client_can_restore(varied: NatsEngine, tmp_path: Path, name: str) -> None:
     """The last line needs the `nats` program, which no package brings; a plain client of the same API stands in for it."""
-    backup = await back_up(filled.driver(NATSOptions(include=[name])))
+    backup = await back_up(varied.driver(NATSOptions(include=[name])))
     record = _sealed(*backup.artifacts[0], tmp_path)
     *lines, last = native_restore_commands(record)
     assert last.startswith("nats stream restore ")
     subprocess.run(["sh", "-eu", "-c", "\n".join(lines)], cwd=tmp_path, check=True)
     directory = tmp_path / name
     assert sorted(path.name for path in directory.iterdir()) == ["backup.json", "stream.arc.s2"]
-    async with filled.server.connect() as client:
+    async with varied.server.connect() as client:
         before = await stream_content(client, name)
-        await filled.wipe()
+        await varied.wipe()
         given = msgspec.json.encode(msgspec.json.decode((directory / "backup.json").read_bytes()))
         subprocess.run(
             [sys.executable, "-m", "scripts.benches.nats_streams", "restore", name],
             input=given + b"\n" + (directory / "stream.arc.s2").read_bytes(),
-            env={**os.environ, "NATS_URL": filled.server.url, "NATS_USER": APP, "NATS_PASSWORD": PASSWORDS[APP]},
+            env={**os.environ, "NATS_URL": varied.server.url, "NATS_USER": APP, "NATS_PASSWORD": PASSWORDS[APP]},
             cwd=ROOT,
             check=True,
         )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +14,8 @@ import pytest
 from agents.drivers.base import Confirm, confirmed
 from agents.drivers.nats import placing
 from agents.drivers.nats.driver import NATSDriver
-from agents.drivers.nats.streams import MARK
+from agents.drivers.nats.streams import MARK, PROOF_PREFIX
+from agents.drivers.nats.upload import make_stream
 from contracts.errors import Conflict, Corrupt, InvalidInput, RunFailed, StrongroomError
 from contracts.records import ArtifactRecord, RestoreTarget
 from contracts.services import NATSOptions
@@ -79,16 +82,16 @@ async def test_a_copy_in_the_place_of_the_original_goes_on_taking_its_subjects(o
         assert (await client.jetstream().publish("orders.1", b"new")).stream == "ORDERS_2"
 
 
-async def test_buckets_keep_their_names(filled: NatsEngine) -> None:
-    backup = await back_up(filled.driver(NATSOptions(include=["KV_settings"])))
-    exc = await _refused(filled, backup, _renaming(KV_settings="KV_copy"))
+async def test_buckets_keep_their_names(varied: NatsEngine) -> None:
+    backup = await back_up(varied.driver(NATSOptions(include=["KV_settings"])))
+    exc = await _refused(varied, backup, _renaming(KV_settings="KV_copy"))
     assert exc.code == "restore.unsupported"
     assert "its own name" in exc.message
 
 
-async def test_a_stream_that_pushes_is_not_copied(filled: NatsEngine) -> None:
-    backup = await back_up(filled.driver(NATSOptions(include=["PUSHED"])))
-    exc = await _refused(filled, backup, _renaming(PUSHED="PUSHED_copy"))
+async def test_a_stream_that_pushes_is_not_copied(varied: NatsEngine) -> None:
+    backup = await back_up(varied.driver(NATSOptions(include=["PUSHED"])))
+    exc = await _refused(varied, backup, _renaming(PUSHED="PUSHED_copy"))
     assert exc.code == "restore.unsupported"
     assert "1 push consumers" in exc.message
 
@@ -104,10 +107,10 @@ async def test_names_that_cannot_be_are_refused(orders: NatsEngine, rename: dict
     assert caught.value.field == "rename"
 
 
-async def test_two_streams_do_not_become_one(filled: NatsEngine) -> None:
-    backup = await back_up(filled.driver(NATSOptions(include=["ORDERS", "INTEREST"])))
+async def test_two_streams_do_not_become_one(varied: NatsEngine) -> None:
+    backup = await back_up(varied.driver(NATSOptions(include=["ORDERS", "INTEREST"])))
     with pytest.raises(InvalidInput) as caught:
-        await filled.restoring_driver().check_restore(backup.records, _renaming(ORDERS="INTEREST"))
+        await varied.restoring_driver().check_restore(backup.records, _renaming(ORDERS="INTEREST"))
     assert caught.value.field == "rename"
 
 
@@ -207,6 +210,36 @@ async def test_a_stream_that_cannot_come_back_is_saved_on_disk(orders: NatsEngin
     await _restore_one(orders, replaced(backup, "ORDERS", packed(parts)))
     async with orders.server.connect() as client:
         assert await stream_content(client, "ORDERS") == before
+
+
+async def test_a_stream_that_cannot_even_be_saved_is_told(orders: NatsEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    backup = await back_up(orders.driver())
+    damaged = replaced(backup, "ORDERS", flipped(backup.artifacts[0][1]), push_consumers=1)
+    monkeypatch.setattr(placing, "_save", full)
+    monkeypatch.setattr(placing, "_PATIENCE_S", 0.1)
+
+    async def dies(*arguments: Any) -> list[str]:
+        orders.server.kill()
+        return await make_stream(*arguments)
+
+    monkeypatch.setattr(placing, "make_stream", dies)
+    exc = await _refused(orders, damaged, REPLACING)
+    assert exc.code == "restore.failed"
+    assert "No space left" in exc.message
+    assert "restore its latest backup" in exc.message
+
+
+async def test_a_proof_that_a_killed_attempt_has_left_is_told_and_not_backed_up(orders: NatsEngine) -> None:
+    async with orders.server.connect() as client:
+        await make(client, f"{PROOF_PREFIX}{RUN_ID}", subjects=["nobody"])
+    backup = await back_up(orders.driver())
+    assert [record.name for record in backup.records] == ["ORDERS"]
+    (warning,) = backup.warnings
+    assert f"'{PROOF_PREFIX}{RUN_ID}'" in warning
+    assert "nats stream rm" in warning
 
 
 async def _is_half_made(client: Any) -> bool:

@@ -15,16 +15,16 @@ from tests.agents.drivers.nats.engine import NatsEngine
 from tests.agents.drivers.playing import back_up, restore
 
 
-async def test_what_depends_on_other_streams_or_the_day_is_counted_as_it_was(filled: NatsEngine, tmp_path: Path) -> None:
+async def test_what_depends_on_other_streams_or_the_day_is_counted_as_it_was(varied: NatsEngine, tmp_path: Path) -> None:
     """A mirror takes nothing more, and messages that are too old by now are counted all the same."""
-    backup = await back_up(filled.driver(NATSOptions(include=["ORDERS", "A_MIRROR", "A_SUM"])))
+    backup = await back_up(varied.driver(NATSOptions(include=["ORDERS", "A_MIRROR", "A_SUM"])))
     parts = members(backup.data_of(next(record for record in backup.records if record.name == "ORDERS")))
     described = json.loads(parts["backup.json"])
     described["config"]["max_age"] = 100_000_000
     described["config"]["duplicate_window"] = 100_000_000
     parts["backup.json"] = json.dumps(described).encode()
     aged = replaced(backup, "ORDERS", packed(parts))
-    async with filled.driver().scratch(tmp_path) as rehearsal:
+    async with varied.driver().scratch(tmp_path) as rehearsal:
         await restore(rehearsal.driver, aged, rehearsal.target)
         inventory = await rehearsal.inventory()
     assert inventory["counts"] == backup.plan.inventory["counts"]

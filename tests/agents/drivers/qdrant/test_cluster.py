@@ -78,6 +78,27 @@ async def test_every_shard_is_taken_with_as_few_snapshots_as_can_be(cluster: Clu
     assert health.missing_shards == []
 
 
+@pytest.mark.parametrize("peer", PEERS[:3])
+async def test_a_node_that_lags_behind_does_not_keep_a_collection_out_of_the_backup(cluster: Cluster, peer: int) -> None:
+    """Whichever node that is: the others know of the collection, and that a shard of it is out of reach."""
+    cluster.server.fail(unknown=[f"copied@{peer}"])
+    plan = await cluster.driver().plan_backup()
+    assert plan.inventory["counts"] == {"copied": 50, "spread": 50}
+    assert {"0", "1"} == {
+        shard
+        for artifact in plan.artifacts
+        if artifact.attributes.get("collection") == "copied"
+        for shard in artifact.attributes["shards"]  # type: ignore[union-attr]
+    }
+    backup = await back_up(cluster.driver())
+    assert not [warning for warning in backup.warnings if "copied" in warning]
+    cluster.server.fail(unknown=[f"spread@{peer}"])
+    with pytest.raises(RunFailed) as caught:
+        await cluster.driver().plan_backup()
+    assert caught.value.code == "engine.degraded"
+    assert "spread/" in caught.value.message
+
+
 async def test_a_cluster_comes_back_each_node_with_its_own(cluster: Cluster) -> None:
     before = await cluster.content()
     backup = await back_up(cluster.driver())

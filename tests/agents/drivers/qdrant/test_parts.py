@@ -112,6 +112,15 @@ def test_what_is_no_snapshot_is_told(data: bytes) -> None:
         walked(data)
 
 
+def test_a_file_of_less_than_nothing_is_told(archive: bytes) -> None:
+    header = bytearray(archive[:512])
+    header[124:136] = b"\xff" * 11 + b"\x00"  # minus 256, in base 256
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    with pytest.raises(Corrupt, match="of -256 bytes"):
+        walked(bytes(header) + archive[512:])
+
+
 def test_a_snapshot_of_a_single_shard_is_not_one_of_a_collection(tmp_path: Path) -> None:
     (tmp_path / "segments").mkdir()
     packed = tmp_path / "packed"

@@ -9,7 +9,9 @@ import msgspec
 import pytest
 from qdrant_client import models
 
+from agents.drivers import unnamed_file
 from agents.drivers.qdrant.replacing import proof_name
+from agents.drivers.qdrant.uploading import Upload
 from contracts.errors import Conflict, Corrupt, InvalidInput, RunFailed
 from contracts.records import ArtifactRecord, RestoreTarget
 from tests.agents.drivers.playing import RUN_ID, Backup, back_up, feed, restore
@@ -128,6 +130,63 @@ async def test_a_free_name_stays_free_when_the_server_cannot_take_it(fake: Qdran
     fake.server.fail()
     assert await fake.content() == before
     assert await fake.leftovers() == []
+
+
+async def test_a_free_name_stays_free_when_the_file_cannot_be_removed(fake: QdrantEngine) -> None:
+    assert fake.server is not None
+    backup = await back_up(fake.driver())
+    before = await fake.content()
+    fake.server.fail(disk_full_for=["copy"], refuse_deletes=True)
+    with pytest.raises(RunFailed, match="No space left"):
+        await restore(fake.driver(), backup, fake.target(rename={NAME: "copy"}), only=[NAME])
+    fake.server.fail()
+    assert await fake.content() == before
+
+
+async def test_a_free_name_stays_free_when_the_server_restarts_after_its_refusal(
+    fake: QdrantEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert fake.server is not None
+    backup = await back_up(fake.driver())
+    before = await fake.content()
+    fake.server.fail(disk_full_for=["copy"])
+    undo = Upload.undo
+
+    async def undo_with_the_server_away(self: Upload) -> None:
+        await fake.proxy.close()
+        asyncio.get_running_loop().call_later(0.3, lambda: coming_back.append(asyncio.create_task(fake.proxy.open())))
+        await undo(self)
+
+    coming_back: list[asyncio.Task[None]] = []
+    monkeypatch.setattr(Upload, "undo", undo_with_the_server_away)
+    with pytest.raises(RunFailed, match="No space left"):
+        await restore(fake.driver(), backup, fake.target(rename={NAME: "copy"}), only=[NAME])
+    fake.server.fail()
+    assert await fake.content() == before
+    assert await fake.leftovers() == []
+
+
+async def test_a_collection_is_not_replaced_where_the_host_has_no_room_for_its_snapshot(
+    fake: QdrantEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup = await back_up(fake.driver())
+    before = await fake.content()
+    monkeypatch.setattr(unnamed_file, "RESERVE_BYTES", 1 << 60)
+    with pytest.raises(RunFailed, match="under another name, with --rename") as caught:
+        await restore(fake.driver(), backup, fake.target(replace=True), only=[NAME])
+    assert caught.value.code == "spool.full"
+    assert await fake.content() == before
+
+
+async def test_no_file_of_the_host_shows_what_is_restored(fake: QdrantEngine) -> None:
+    """So that an agent that is killed leaves none."""
+    backup = await back_up(fake.driver())
+    record = next(record for record in backup.records if record.name == NAME)
+    async with fake.driver().restore(record, fake.target(replace=True), RUN_ID) as sink:
+        await feed(sink, backup.data_of(record))
+        assert list(fake.work_dir.iterdir()) == []
+        await sink.finish()
+    assert list(fake.work_dir.iterdir()) == []
 
 
 async def test_when_the_last_step_fails_the_data_are_whole_beside_and_the_error_says_where(fake: QdrantEngine) -> None:
