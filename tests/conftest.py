@@ -60,7 +60,7 @@ def _running_s3(limits: StoreLimits | None = None) -> Iterator[S3Server]:
 
 @contextmanager
 def _running_postgres(**settings: str) -> Iterator[PostgresCluster]:
-    with server_directory("pg") as directory:
+    with server_directory("pg", in_memory=True) as directory:
         cluster = PostgresCluster(directory, settings)
         try:
             cluster.start()

@@ -9,6 +9,7 @@ named.  Whoever may ask for restores must not thereby be able to write anywhere 
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from pathlib import Path
 from typing import Final
@@ -17,7 +18,7 @@ from agents.drivers.filesystem import is_mount_point, mounts_below
 from agents.drivers.staging import MARK, StagedTree, staged_tree
 from contracts.errors import Conflict, InvalidInput, RunFailed
 
-__all__ = ["StagedTree", "choose_directory", "require_free", "staged_tree"]
+__all__ = ["StagedTree", "choose_directory", "free_bytes", "require_free", "staged_tree"]
 
 _MADE_BY_MKFS: Final = "lost+found"
 
@@ -91,6 +92,18 @@ def require_free(directory: Path, *, replace: bool) -> None:
             f"{directory} cannot be replaced while another file system is mounted in it, at {inside[0]}: unmount that, or "
             "restore into another directory",
         )
+
+
+def free_bytes(directory: Path) -> int:
+    """Of the file system that a restore to `directory` fills: its own, if it is mounted there, else that around it.
+
+    Raises: RunFailed `restore.failed`.
+    """
+    place = directory if directory.is_dir() else directory.parent
+    try:
+        return shutil.disk_usage(place).free
+    except OSError as exc:
+        raise RunFailed("restore.failed", f"the room in {place} cannot be looked at: {exc.strerror}") from exc
 
 
 def not_empty(directory: Path) -> Conflict:

@@ -59,6 +59,15 @@ def open_directory(path: Path) -> int:
     return fd
 
 
+def exists(name: str, *, dir_fd: int) -> bool:
+    """Also for a symbolic link that leads nowhere.  Raises: OSError."""
+    try:
+        os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def exchange(first: str, second: str, *, dir_fd: int, second_dir_fd: int | None = None) -> bool:
     """Two names trade places in one step; False when the file system cannot do that.
 
@@ -71,12 +80,9 @@ def rename_new(source: str, destination: str, *, src_dir_fd: int, dst_dir_fd: in
     """As `os.rename`, but never onto something that exists.  Raises: FileExistsError and other OSError."""
     if _rename(source, destination, src_dir_fd, dst_dir_fd, _RENAME_NOREPLACE):
         return
-    try:  # a file system that knows no better: there is a moment in between
-        os.stat(destination, dir_fd=dst_dir_fd, follow_symlinks=False)
-    except FileNotFoundError:
-        os.rename(source, destination, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
-    else:
+    if exists(destination, dir_fd=dst_dir_fd):  # a file system that knows no better: there is a moment in between
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), destination)
+    os.rename(source, destination, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
 
 
 def _rename(source: str, destination: str, src_dir_fd: int, dst_dir_fd: int, flags: int) -> bool:

@@ -20,14 +20,15 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import structlog
 
-from agents.drivers.filesystem import exchange, is_mount_point, lock, mounts_below, open_directory, remove_tree
+from agents.drivers.filesystem import exchange, exists, is_mount_point, lock, mounts_below, open_directory, remove_tree
 from agents.processes import uncancelled
 from contracts.errors import Conflict, RunFailed
 
@@ -62,6 +63,9 @@ class StagedTree:
         self._fd = -1
         self._times: tuple[int, int] | None = None
         """(read, changed) of the tree's root, for a target whose entries were moved."""
+        self._ways_back: list[Callable[[], object]] = []
+        """What undoes the steps of taking the target's place."""
+        self._in_between = False  # one of those has failed
 
     @property
     def fd(self) -> int:
@@ -69,12 +73,17 @@ class StagedTree:
         return self._fd
 
     async def place(self, *, replace: bool = True) -> None:
-        """The tree in the target's place; what was there is gone.  Not to be interrupted: either state, never between.
+        """The tree in the target's place; what was there goes on leaving.  Either state, never between.
 
         Raises: Conflict `restore.target_not_empty` without `replace`, when somebody has put something there meanwhile;
-        RunFailed `restore.failed`.  The target is then as it was.
+        RunFailed `restore.failed`.  The target is then as it was, and so it is when a cancellation comes meanwhile.
         """
-        await uncancelled(asyncio.to_thread(self._place, replace), name=f"restore:place:{self._target}")
+        try:
+            await uncancelled(asyncio.to_thread(self._place, replace), name=f"restore:place:{self._target}")
+        except asyncio.CancelledError:
+            if self._placed:
+                await uncancelled(asyncio.to_thread(self._take_back), name=f"restore:take-back:{self._target}")
+            raise
 
     def make(self) -> None:
         """Raises: OSError; Conflict `restore.busy`."""
@@ -88,6 +97,9 @@ class StagedTree:
         if self._fd < 0:
             return
         os.close(self._fd)
+        if self._in_between:  # each old entry is still somewhere: the next restore finds them by their places
+            log.error("restore.not_undone", target=str(self._target), path=str(self.path))
+            return
         for name in (self.path.name, self._replaced) if self._placed else (self.path.name,):
             self._remove(name)
         if self._times is not None:
@@ -112,19 +124,35 @@ class StagedTree:
             raise RunFailed("restore.failed", what) from exc
         self._placed = True
 
+    def _take_back(self) -> None:
+        """The target as it was, and the tree where it was made."""
+        with contextlib.suppress(OSError):
+            self._go_back()
+            self._placed, self._times = False, None
+
+    def _go_back(self) -> None:
+        self._in_between = True
+        while self._ways_back:
+            self._ways_back.pop()()
+        self._in_between = False
+
     def _trade_names(self, replace: bool) -> None:
         target, path, fd = self._target.name, self.path.name, self._parent_fd
-        exists = self._exists(target)
-        if exists and not stat.S_ISDIR(self._look_at(target).st_mode):
+        there = exists(target, dir_fd=fd)
+        if there and not stat.S_ISDIR(self._look_at(target).st_mode):
             raise RunFailed("restore.failed", f"{self._target} is no directory any more: it was left as it is")
-        if not replace or not exists:
-            os.rename(path, target, src_dir_fd=fd, dst_dir_fd=fd)  # onto nothing or an empty directory, or it fails
-        elif not exchange(path, target, dir_fd=fd):
-            os.rename(target, self._replaced, src_dir_fd=fd, dst_dir_fd=fd)
+        if not replace or not there:
+            if there:
+                self._ways_back.append(partial(self._make_empty, self._look_at(target)))
+            self._move(path, target)  # onto nothing or an empty directory, or it fails
+        elif exchange(path, target, dir_fd=fd):
+            self._ways_back.append(partial(exchange, path, target, dir_fd=fd))
+        else:
+            self._move(target, self._replaced)
             try:
-                os.rename(path, target, src_dir_fd=fd, dst_dir_fd=fd)
+                self._move(path, target)
             except OSError:
-                os.rename(self._replaced, target, src_dir_fd=fd, dst_dir_fd=fd)
+                self._go_back()
                 raise
 
     def _trade_entries(self, replace: bool) -> None:
@@ -134,24 +162,36 @@ class StagedTree:
         if not replace and any(name not in ours or name != "lost+found" for name in theirs):
             raise self._not_empty()
         os.mkdir(self._replacing, 0o700, dir_fd=self._parent_fd)
-        moved: list[tuple[str, str]] = []
+        self._ways_back.append(partial(os.rmdir, self._replacing, dir_fd=self._parent_fd))
         try:
             for name in theirs:
-                self._move(name, f"{self._replacing}/{name}", moved)
-            self._move(self._replacing, self._replaced, moved)
+                self._move(name, f"{self._replacing}/{name}")
+            self._move(self._replacing, self._replaced)
             for name in sorted(ours):
-                self._move(f"{self.path.name}/{name}", name, moved)
+                self._move(f"{self.path.name}/{name}", name)
+            self._ways_back.append(partial(self._set_rights, self._target.stat()))
+            self._copy_attributes()
         except OSError:
-            for source, destination in reversed(moved):
-                os.rename(destination, source, src_dir_fd=self._parent_fd, dst_dir_fd=self._parent_fd)
-            os.rmdir(self._replacing, dir_fd=self._parent_fd)
+            self._go_back()
             raise
-        self._copy_attributes()
         self._times = made.st_atime_ns, made.st_mtime_ns
 
-    def _move(self, source: str, destination: str, moved: list[tuple[str, str]]) -> None:
+    def _move(self, source: str, destination: str) -> None:
+        self._rename(source, destination)
+        self._ways_back.append(partial(self._rename, destination, source))
+
+    def _rename(self, source: str, destination: str) -> None:
         os.rename(source, destination, src_dir_fd=self._parent_fd, dst_dir_fd=self._parent_fd)
-        moved.append((source, destination))
+
+    def _make_empty(self, status: os.stat_result) -> None:
+        os.mkdir(self._target.name, 0o700, dir_fd=self._parent_fd)
+        self._set_rights(status)
+
+    def _set_rights(self, status: os.stat_result) -> None:
+        with contextlib.suppress(PermissionError):
+            os.chown(self._target, status.st_uid, status.st_gid)
+            self._target.chmod(stat.S_IMODE(status.st_mode))
+            os.utime(self._target, ns=(status.st_atime_ns, status.st_mtime_ns))
 
     def _copy_attributes(self) -> None:
         """Of the tree's root to the target, as far as we may: it is another directory than the one that was restored."""
@@ -178,21 +218,21 @@ class StagedTree:
             restoring, replacing, replaced = f"{_RESTORING}{name}", f"{_REPLACING}{name}", f"{_REPLACED}{name}"
             log.warning("restore.leftover_cleared", path=str(self.parent / restoring), target=str(self._target))
             if not self.inside:
-                if _REPLACED in prefixes and not self._exists(self._target.name):
-                    os.rename(replaced, self._target.name, src_dir_fd=self._parent_fd, dst_dir_fd=self._parent_fd)
+                if _REPLACED in prefixes and not exists(self._target.name, dir_fd=self._parent_fd):
+                    self._rename(replaced, self._target.name)
             elif _REPLACING in prefixes:
                 self._move_back(replacing)
             elif prefixes >= {_REPLACED, _RESTORING} and self._names(restoring):
                 for entry in self._names():
-                    if entry != "lost+found" or self._exists(f"{replaced}/{entry}"):
-                        self._move(entry, f"{restoring}/{entry}", [])
+                    if entry != "lost+found" or exists(f"{replaced}/{entry}", dir_fd=self._parent_fd):
+                        self._rename(entry, f"{restoring}/{entry}")
                 self._move_back(replaced)
             for prefix in prefixes:
                 self._remove(f"{prefix}{name}")
 
     def _move_back(self, directory: str) -> None:
         for entry in self._names(directory):
-            self._move(f"{directory}/{entry}", entry, [])
+            self._rename(f"{directory}/{entry}", entry)
 
     def _require_unlocked(self, name: str) -> None:
         fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=self._parent_fd)
@@ -213,15 +253,8 @@ class StagedTree:
     def _look_at(self, name: str) -> os.stat_result:
         return os.stat(name, dir_fd=self._parent_fd, follow_symlinks=False)
 
-    def _exists(self, name: str) -> bool:
-        try:
-            self._look_at(name)
-        except FileNotFoundError:
-            return False
-        return True
-
     def _remove(self, name: str) -> None:
-        if not self._exists(name):
+        if not exists(name, dir_fd=self._parent_fd):
             return
         path = self.parent / name
 
@@ -239,10 +272,6 @@ class StagedTree:
         )
 
 
-def _may_change(directory: Path) -> bool:
-    return os.access(directory, os.W_OK | os.X_OK, effective_ids=True)
-
-
 @asynccontextmanager
 async def staged_tree(target: Path, run_id: str) -> AsyncIterator[StagedTree]:
     """Room for a tree beside `target`, whose parent must exist; leaving without `place` removes it.
@@ -250,7 +279,8 @@ async def staged_tree(target: Path, run_id: str) -> AsyncIterator[StagedTree]:
     `target` is as `choose_directory` gives it, without symbolic links.
     Raises: RunFailed `restore.failed` when nothing can be made there; Conflict `restore.busy`.
     """
-    inside = target.is_dir() and (is_mount_point(target) or not _may_change(target.parent))
+    may_be_renamed = os.access(target.parent, os.W_OK | os.X_OK, effective_ids=True) and not is_mount_point(target)
+    inside = target.is_dir() and not may_be_renamed
     parent = target if inside else target.parent
     try:
         parent_fd = open_directory(parent)

@@ -94,6 +94,7 @@ class MeilisearchDriver(DriverDefaults):
         assert made is not None
         assert made.contents is not None
         warnings = changes_since(plan.inventory["counts"], made.contents)
+        plan.inventory["counts"] = made.contents.documents  # those of the plan are not what a restore brings back
         if still_there := made.remove():
             warnings.append(still_there)
         return warnings

@@ -11,7 +11,6 @@ import getpass
 import os
 import re
 import shlex
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Final
 import aiofiles
 
 from agents.drivers.base import Confirm
-from agents.drivers.directories import choose_directory, require_free, staged_tree
+from agents.drivers.directories import choose_directory, free_bytes, require_free, staged_tree
 from agents.drivers.meilisearch.archive import BrokenDump, DumpContents, DumpWalk
 from agents.drivers.pipes import PipedRestore, PipeReader, piped_restore
 from contracts.errors import Corrupt, InvalidInput, RunFailed
@@ -41,13 +40,9 @@ def check_restore(artifacts: list[ArtifactRecord], target: RestoreTarget, restor
 
 
 def _require_room(directory: Path, size_bytes: int) -> None:
-    try:
-        free = shutil.disk_usage(directory.parent).free
-    except OSError as exc:
-        what = f"{directory.parent}, in which {directory.name} is to be made, cannot be used: {exc.strerror}"
-        raise RunFailed("restore.failed", what) from exc
+    free = free_bytes(directory)
     if free < size_bytes:
-        what = f"the dump has {size_bytes:,} bytes, but the file system of {directory.parent} has only {free:,} free"
+        what = f"the dump has {size_bytes:,} bytes, but the file system of {directory} has only {free:,} free"
         raise RunFailed("restore.failed", what)
 
 

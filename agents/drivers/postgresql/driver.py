@@ -36,6 +36,7 @@ from agents.drivers.postgresql.physical.restore import check_physical_restore, s
 from agents.drivers.postgresql.psql import Psql
 from agents.drivers.postgresql.restore import start_database_restore
 from agents.drivers.postgresql.tally import Tally
+from contracts.errors import RunFailed
 from contracts.records import ArtifactRecord, EngineHealth, RestoreTarget
 from contracts.services import PostgreSQLOptions
 
@@ -140,9 +141,31 @@ class PostgreSQLDriver(DriverDefaults):
 
 
 class _ScratchDriver(PostgreSQLDriver):
-    """Of a scratch server, where roles that no artifact brings may be made up."""
+    """Of a rehearsal: takes backups of the service's present method only.
+
+    Where that is the physical one, there is no scratch server yet, and the connection is still that of the service's own.
+    """
 
     async def check_restore(self, artifacts: list[ArtifactRecord], target: RestoreTarget) -> None:
-        if not any(artifact.kind == CLUSTER_KIND for artifact in artifacts):
+        self._require_same_method(artifacts)
+        if not self._is_physical:  # in a scratch server, roles that no artifact brings may be made up
             await rehearsal.create_absent_roles(self._psql(restores=True), artifacts)
         await super().check_restore(artifacts, target)
+
+    @asynccontextmanager
+    async def restore(
+        self, artifact: ArtifactRecord, target: RestoreTarget, run_id: str, *, confirm: Confirm = confirmed
+    ) -> AsyncIterator[RestoreSink]:
+        self._require_same_method([artifact])
+        async with super().restore(artifact, target, run_id, confirm=confirm) as sink:
+            yield sink
+
+    def _require_same_method(self, artifacts: list[ArtifactRecord]) -> None:
+        """Raises: RunFailed `restore.unsupported`."""
+        if any((artifact.kind == CLUSTER_KIND) != self._is_physical for artifact in artifacts):
+            ours, theirs = ("physical", "logical") if self._is_physical else ("logical", "physical")
+            raise RunFailed(
+                "restore.unsupported",
+                f"the backup was made by the method {theirs}, and the service's is {ours} now, by which it is rehearsed: "
+                "restore it into a test server instead, or set the method back for the rehearsal",
+            )

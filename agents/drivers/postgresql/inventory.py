@@ -18,6 +18,8 @@ from contracts.errors import RunFailed
 
 MAX_TABLES: Final = 2000
 """Listed per database, the largest ones."""
+_EVERY_TABLE: Final = 100_000
+"""Listed where a backup's counts are to be found again: other tables may be the largest ones after a restore."""
 MAX_NAMES: Final = 1000
 """Schemas, sequences and extensions listed per database."""
 _INVENTORY_TIMEOUT_S: Final = 60.0
@@ -116,11 +118,12 @@ async def look_at_objects(
     Rows are counted for `count_s` at most, of tables that are not large, or of every table.  Raises: RunFailed `engine.*`.
     """
     warnings: list[str] = []
+    max_tables = _EVERY_TABLE if every_table else MAX_TABLES
     try:
-        objects = await _query_objects(psql, database.name, "pg_table_size(oid)")
+        objects = await _query_objects(psql, database.name, "pg_table_size(oid)", max_tables)
     except RunFailed:
         # Somebody holds a table exclusively, or there are very many of them: figures of the last VACUUM have to do.
-        objects = await _query_objects(psql, database.name, _ESTIMATED_SIZE)
+        objects = await _query_objects(psql, database.name, _ESTIMATED_SIZE, max_tables)
         warnings.append(f"{database.name!r}: sizes in the inventory are those of the last VACUUM, since a table is locked")
     if objects.table_count > len(objects.tables):
         left_out = objects.table_count - len(objects.tables)
@@ -134,8 +137,8 @@ async def look_at_references(psql: Psql, database: str) -> References:
     return await psql.query(_REFERENCES, References, f"looking for roles that {database!r} refers to", database=database)
 
 
-async def _query_objects(psql: Psql, database: str, size: str) -> DatabaseObjects:
-    select = sql(_OBJECTS, size=size, max_names=MAX_NAMES, max_tables=MAX_TABLES)
+async def _query_objects(psql: Psql, database: str, size: str, max_tables: int) -> DatabaseObjects:
+    select = sql(_OBJECTS, size=size, max_names=MAX_NAMES, max_tables=max_tables)
     finished = await psql.script(
         [select],
         f"listing the objects of database {database!r}",

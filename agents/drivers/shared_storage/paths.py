@@ -60,6 +60,7 @@ class PathsRestore:
         self._wanted = wanted
         self._replace = replace
         self._confirm = confirm
+        self._done: list[_Move] = []
         self._outcome: Attributes | None = None
 
     @property
@@ -76,28 +77,38 @@ class PathsRestore:
             warnings = await self._extraction.finish([each.in_messages for each in self._wanted])
             await self._confirm()
             if self._target.exists():
-                await uncancelled(asyncio.to_thread(self._place), name=f"restore:place:{self._target}")
+                await self._place_all()
             else:
                 await self._tree.place(replace=False)
             paths = [each.text for each in self._wanted]
             self._outcome = {"in_place": str(self._target), "paths": paths, "warnings": warnings}
         return self._outcome
 
+    async def _place_all(self) -> None:
+        """All of them or none, also when a cancellation comes meanwhile."""
+        try:
+            await uncancelled(asyncio.to_thread(self._place), name=f"restore:place:{self._target}")
+        except asyncio.CancelledError:
+            await uncancelled(asyncio.to_thread(self._take_back), name=f"restore:take-back:{self._target}")
+            raise
+
     def _place(self) -> None:
-        done: list[_Move] = []
         try:
             for each in self._wanted:
                 for name in each.names:
-                    self._place_one(name, done)
+                    self._place_one(name)
         except (OSError, Conflict, RunFailed) as exc:
-            for move in reversed(done):
-                self._undo(move)
+            self._take_back()
             if isinstance(exc, OSError):
                 where = f"{exc.filename2 or exc.filename or ''}: {exc.strerror}"
                 raise RunFailed("restore.failed", f"a restored path could not be put into {self._target}: {where}") from exc
             raise
 
-    def _place_one(self, name: str, done: list[_Move]) -> None:
+    def _take_back(self) -> None:
+        while self._done:
+            self._undo(self._done.pop())
+
+    def _place_one(self, name: str) -> None:
         parts = tuple(name.split("/"))
         if not self._is_staged(parts):
             return  # the notation that was not meant, or it came along with a directory above it
@@ -107,14 +118,14 @@ class PathsRestore:
                 there = _kind(last, target_fd)
                 if there is None:
                     rename_new(last, last, src_dir_fd=staged_fd, dst_dir_fd=target_fd)
-                    done.append(_Move(parent, last, replaced=False))
+                    self._done.append(_Move(parent, last, replaced=False))
                     return
                 if depth == len(parts):
                     if not self._replace:
                         raise occupied(self._target, [name])
                     require_no_mounts(self._target / name)
                     self._exchange(last, staged_fd, target_fd)
-                    done.append(_Move(parent, last, replaced=True))
+                    self._done.append(_Move(parent, last, replaced=True))
                 elif not stat.S_ISDIR(there):
                     raise blocked(self._target, "/".join(parts[:depth]))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agents.drivers import directories, filesystem
-from agents.drivers.directories import choose_directory, require_free
+from agents.drivers.directories import choose_directory, free_bytes, require_free
 from contracts.errors import Conflict, InvalidInput, RunFailed
 
 
@@ -161,4 +161,16 @@ def test_a_directory_with_another_file_system_inside_is_not_replaced(root: Path,
 
 
 def test_the_interface_is_in_one_place() -> None:
-    assert set(directories.__all__) == {"StagedTree", "choose_directory", "require_free", "staged_tree"}
+    assert set(directories.__all__) == {"StagedTree", "choose_directory", "free_bytes", "require_free", "staged_tree"}
+
+
+def test_the_room_of_a_mounted_target_is_its_own_and_not_its_parents(root: Path) -> None:
+    assert free_bytes(Path("/proc")) == 0
+    assert free_bytes(root) > 0
+    assert free_bytes(root / "shop") > 0
+
+
+def test_a_room_that_cannot_be_looked_at_is_told(root: Path) -> None:
+    with pytest.raises(RunFailed, match="No such file") as caught:
+        free_bytes(root / "missing" / "shop")
+    assert caught.value.code == "restore.failed"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import stat
@@ -126,6 +127,25 @@ async def test_the_target_gets_the_restored_roots_rights_and_times(target: Path)
     assert os.listxattr(target) == ["user.new"]
 
 
+async def test_rights_that_cannot_be_given_to_the_target_undo_all(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(target, "old")
+
+    def fail(_: StagedTree) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(StagedTree, "_copy_attributes", fail)
+    failure: RunFailed | None = None
+    async with staged_tree(target, RUN) as tree:
+        fill(tree.path, "new")
+        try:
+            await tree.place()
+        except RunFailed as exc:
+            failure = exc
+    assert (failure is not None) == tree.inside
+    assert content(target) == expected("old" if tree.inside else "new")
+    assert names_around(target) == []
+
+
 async def test_leaving_early_leaves_the_target_as_it_was(target: Path) -> None:
     fill(target, "old")
     async with staged_tree(target, RUN) as tree:
@@ -165,8 +185,16 @@ async def test_a_cancellation_leaves_the_target_as_it_was(target: Path) -> None:
     assert names_around(target) == []
 
 
-async def test_a_cancellation_while_it_is_placed_waits_until_it_is(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fill(target, "old")
+@pytest.mark.parametrize("before", ["old", "empty", "nothing"])
+async def test_a_cancellation_while_it_is_placed_leaves_the_target_as_it_was(
+    target: Path, monkeypatch: pytest.MonkeyPatch, before: str
+) -> None:
+    target.chmod(0o751)
+    if before == "old":
+        fill(target, "old")
+    elif before == "nothing":
+        target.rmdir()
+    was = target.stat() if target.exists() else None
     placing, go_on = threading.Event(), threading.Event()
     place = StagedTree._place
 
@@ -176,14 +204,17 @@ async def test_a_cancellation_while_it_is_placed_waits_until_it_is(target: Path,
         place(self, replace)
 
     monkeypatch.setattr(StagedTree, "_place", slow)
-    task = asyncio.create_task(restored(target))
+    task = asyncio.create_task(restored(target, replace=before == "old"))
     assert await asyncio.to_thread(placing.wait, 10)
     task.cancel()
     await asyncio.sleep(0)
     go_on.set()
     await asyncio.wait([task])
     assert task.cancelled()
-    assert content(target) == expected("new")
+    assert target.exists() == (was is not None)
+    assert content(target) == (expected("old") if before == "old" else {})
+    if was is not None:
+        assert (target.stat().st_mode, target.stat().st_uid) == (was.st_mode, was.st_uid)
     assert names_around(target) == []
 
 
@@ -262,13 +293,37 @@ async def test_each_step_that_fails_is_undone(target: Path, monkeypatch: pytest.
         assert content(target) == expected("old")
 
 
-def _count_steps(monkeypatch: pytest.MonkeyPatch, *, fail_at: int) -> list[int]:
+@pytest.mark.parametrize("failing", range(12))
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_a_way_back_that_is_blocked_loses_nothing(
+    target: Path, monkeypatch: pytest.MonkeyPatch, failing: int, cancelled: bool
+) -> None:
+    """A disk that fails for good: nothing is removed then, and the next restore finds its way."""
+    fill(target, "old")
+    async with staged_tree(target, OTHER_RUN) as tree:
+        fill(tree.path, "new")
+        if cancelled:
+            await tree.place()
+        with monkeypatch.context() as patch:
+            _count_steps(patch, fail_at=failing, for_good=True)
+            if cancelled:
+                tree._take_back()
+            else:
+                with contextlib.suppress(RunFailed):
+                    await tree.place()
+    async with staged_tree(target, RUN):
+        pass
+    assert content(target) in (expected("old"), expected("new"))
+    assert names_around(target) == []
+
+
+def _count_steps(monkeypatch: pytest.MonkeyPatch, *, fail_at: int, for_good: bool = False) -> list[int]:
     steps = [0]
     rename, exchange = os.rename, filesystem.exchange
 
     def step(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
         steps[0] += 1
-        if steps[0] == fail_at + 1:
+        if steps[0] == fail_at + 1 or (for_good and steps[0] > fail_at):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return function(*args, **options)
 
@@ -365,8 +420,9 @@ async def test_a_tree_that_its_owner_may_not_change_is_replaced_all_the_same(tar
 def test_removal_gives_the_owner_the_rights_that_it_took_from_itself(tmp_path: Path) -> None:
     """As a user without privileges, in a process of its own: root may remove everything anyway."""
     tmp_path.chmod(0o777)
-    for parent in tmp_path.parents[:2]:
-        parent.chmod(0o755)
+    for parent in tmp_path.parents:
+        if parent.stat().st_uid == os.getuid() and parent.stat().st_mode & 0o055 != 0o055:  # up to the session's directory
+            parent.chmod(0o755)
     script = """
 import os, sys
 from pathlib import Path

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Final
 import structlog
 
 from agents.drivers.base import Confirm, confirmed
-from agents.drivers.directories import StagedTree, choose_directory, require_free, staged_tree
+from agents.drivers.directories import StagedTree, choose_directory, free_bytes, require_free, staged_tree
 from agents.drivers.postgresql.connection import PostgreSQLConnection
 from agents.drivers.postgresql.errors import warnings_in
 from agents.drivers.postgresql.physical.attributes import ClusterAttributes, parse_attributes
@@ -52,7 +51,7 @@ def check_physical_restore(
     directory = choose_directory(target.directory, restore_dir=connection.restore_dir)
     require_unused(directory, replace=target.replace)
     server_user(directory, directory.parent)
-    _require_room(directory.parent, artifact)
+    _require_room(directory, artifact)
 
 
 def require_unused(directory: Path, *, replace: bool) -> None:
@@ -67,15 +66,35 @@ def require_unused(directory: Path, *, replace: bool) -> None:
 
 
 def running_server(directory: Path) -> int | None:
-    """The process of the server that has this data directory, as far as we may know."""
-    with suppress(OSError, ValueError, IndexError):
-        pid = int((directory / "postmaster.pid").read_text().splitlines()[0])
-        os.kill(pid, 0) if pid > 0 else None
-        with suppress(PermissionError):
-            # A number that was used again since: a server works in its data directory.
-            return pid if Path(f"/proc/{pid}/cwd").readlink() == directory.resolve() else None
-        return pid
-    return None
+    """The process of the server that has this data directory, as far as we may know.
+
+    A server works in its data directory.  The number that it has noted there is another one than ours if it runs in a
+    container, and so may be the directory's path.
+    """
+    try:
+        noted = (directory / "postmaster.pid").read_text().splitlines()
+        there = directory.stat()
+    except (OSError, ValueError):
+        return None
+    with suppress(ValueError, IndexError):
+        pid = abs(int(noted[0]))  # negative: without a postmaster
+        if _works_in(pid, there) is not False:
+            return pid
+    return next((pid for pid in _processes() if _works_in(pid, there)), None)
+
+
+def _processes() -> list[int]:
+    return sorted(int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal())
+
+
+def _works_in(pid: int, directory: os.stat_result) -> bool | None:
+    """None when there is such a process, but we may not know."""
+    try:
+        return os.path.samestat(Path(f"/proc/{pid}/cwd").stat(), directory)
+    except PermissionError:
+        return None
+    except OSError:
+        return False
 
 
 class PhysicalRestore:
@@ -185,13 +204,14 @@ async def start_physical_restore(
             )
 
 
-def _require_room(parent: Path, artifact: ArtifactRecord) -> None:
-    free = shutil.disk_usage(parent).free
+def _require_room(directory: Path, artifact: ArtifactRecord) -> None:
+    free = free_bytes(directory)
     if artifact.plain_bytes * _SPARE > free:
         needed, there = artifact.plain_bytes / 1e9, free / 1e9
         raise RunFailed(
             "restore.failed",
-            f"{parent} has {there:.1f} GB free, and the data directory takes {needed:.1f} GB: make room there",
+            f"the file system of {directory} has {there:.1f} GB free, and the data directory takes {needed:.1f} GB beside "
+            "what is there: make room, or restore into another directory",
         )
 
 

@@ -36,23 +36,29 @@ async def meilisearch(shared_server: MeilisearchServer, directory: Path) -> Asyn
     yield under_test
     shared_server.control.clear_all()
     await under_test.close()
-    for path in shared_server.dump_dir.iterdir():
-        path.unlink()
+
+
+@pytest.fixture(scope="module")
+def contract_server() -> Iterator[MeilisearchServer | RealMeilisearch]:
+    """A real one where the environment names one.  Tests kill it, and leave it empty."""
+    with server_directory("meili") as path:
+        running = RealMeilisearch(path) if is_given() else MeilisearchServer(path)
+        running.start()
+        yield running
+        running.kill()
 
 
 @pytest.fixture
-async def engine(directory: Path) -> AsyncIterator[MeilisearchUnderTest]:
-    """Filled; a real one where the environment names one."""
-    running = RealMeilisearch(directory / "server") if is_given() else MeilisearchServer(directory / "server")
-    running.start()
-    under_test = MeilisearchUnderTest(running, directory)
+async def engine(
+    contract_server: MeilisearchServer | RealMeilisearch, directory: Path
+) -> AsyncIterator[MeilisearchUnderTest]:
+    """Filled."""
+    under_test = MeilisearchUnderTest(contract_server, directory)
     try:
-        await under_test.wipe()
         await under_test.fill()
         yield under_test
     finally:
         await under_test.close()
-        running.kill()
 
 
 @pytest.fixture

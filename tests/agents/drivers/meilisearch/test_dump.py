@@ -63,6 +63,7 @@ async def test_a_dump_waits_for_what_is_being_processed(with_movies: Meilisearch
     backup = await backing_up
     (warning,) = backup.warnings
     assert "index 'movies': 51 documents in the dump, 50 counted" in warning
+    assert backup.plan.inventory["counts"] == {"movies": 51}
 
 
 async def waits_in_the_queue(meilisearch: MeilisearchUnderTest) -> bool:

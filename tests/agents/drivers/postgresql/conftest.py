@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.agents.drivers.postgresql.support import Host, database_names, quoted, run_sql
+from tests.servers.directories import server_directory
 from tests.servers.postgres import PostgresCluster
 from tests.servers.tools import pg_bin
 
@@ -20,6 +21,13 @@ SELECT d.datname FROM pg_database d WHERE d.datname = 'postgres' OR d.oid IN (
 """
 
 Factory = Callable[..., str]
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """In memory: databases are hundreds of small files, and so are scratch servers."""
+    with server_directory("pg", in_memory=True) as directory:
+        yield directory
 
 
 @pytest.fixture

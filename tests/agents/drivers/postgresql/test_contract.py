@@ -16,7 +16,7 @@ from tests.servers.postgres import PostgresCluster
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[PostgresCluster]:
     """Of these tests alone: they kill it, and wipe it."""
-    with server_directory("pg") as directory:
+    with server_directory("pg", in_memory=True) as directory:
         cluster = PostgresCluster(directory)
         try:
             cluster.start()

@@ -16,7 +16,7 @@ from tests.servers.postgres import PostgresCluster
 
 @pytest.fixture(scope="module")
 def place() -> Iterator[Path]:
-    with server_directory("pg") as directory:
+    with server_directory("pg", in_memory=True) as directory:
         yield directory
 
 

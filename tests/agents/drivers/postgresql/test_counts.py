@@ -7,7 +7,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from agents.drivers.postgresql import inventory
 from agents.drivers.postgresql.counts import count_name
+from agents.drivers.postgresql.discovery import look_at_cluster
+from agents.drivers.postgresql.psql import Psql
 from contracts.records import RestoreTarget
 from contracts.services import PostgreSQLOptions
 from tests.agents.drivers.playing import back_up, finish_dump, read_all, restore
@@ -66,6 +71,21 @@ async def test_a_role_with_too_few_sessions_for_a_snapshot_backs_up_without_coun
     assert backup.plan.inventory["counts"] == {}
 
 
+async def test_a_rehearsal_counts_also_what_is_not_among_the_largest_tables(
+    host: Host, new_database: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which tables those are, a restore changes: bloat is gone, so others may be the largest of the same two thousand."""
+    monkeypatch.setattr(inventory, "MAX_TABLES", 1)
+    name = new_database("many", "CREATE TABLE small (i int); CREATE TABLE larger AS SELECT 1 AS i")
+    psql = Psql(host.connection(), host.runtime_dir)
+    (database,) = [one for one in (await look_at_cluster(psql)).databases if one.name == name]
+    of_plan, _ = await inventory.look_at_objects(psql, database, in_recovery=False, count_s=3)
+    assert [table.name for table in of_plan.tables] == ["larger"]
+    rehearsed, warnings = await inventory.look_at_objects(psql, database, in_recovery=False, count_s=3, every_table=True)
+    assert {table.name: table.rows for table in rehearsed.tables} == {"larger": 1, "small": 0}
+    assert warnings == []
+
+
 async def test_a_rehearsal_without_the_globals_makes_the_roles_up_and_counts_large_tables_too(
     host: Host, new_database: Factory, new_role: Callable[..., tuple[str, str]], tmp_path: Path
 ) -> None:
@@ -85,9 +105,9 @@ async def test_a_rehearsal_without_the_globals_makes_the_roles_up_and_counts_lar
     async with driver.scratch(directory) as scratch:
         assert (scratch.target.project, scratch.target.replace) == ("scratch", False)
         await restore(scratch.driver, backup, scratch.target)
-        inventory = await scratch.inventory()
-    assert inventory["counts"] == {f"{name}.public.t": 1, f"{name}.public.large": 60000}
-    assert inventory["system_identifier"] != backup.plan.inventory["system_identifier"]
+        found = await scratch.inventory()
+    assert found["counts"] == {f"{name}.public.t": 1, f"{name}.public.large": 60000}
+    assert found["system_identifier"] != backup.plan.inventory["system_identifier"]
     assert list(directory.iterdir()) == []
 
 

@@ -29,7 +29,7 @@ NewRole = Callable[[str], tuple[str, str]]
 def cluster() -> Iterator[PostgresCluster]:
     """With little of everything that a physical backup needs of a server."""
     scarce = {"max_wal_senders": "2", "max_replication_slots": "2", "max_wal_size": "32MB", "min_wal_size": "32MB"}
-    with server_directory("pg") as directory:
+    with server_directory("pg", in_memory=True) as directory:
         cluster = PostgresCluster(directory, scarce)
         try:
             cluster.start()
@@ -144,7 +144,7 @@ async def test_wal_senders_that_are_all_in_use_are_named_before_and_during_the_b
 
 
 async def test_a_server_without_replication_says_what_to_set(tmp_path: Path) -> None:
-    with server_directory("pg") as directory:
+    with server_directory("pg", in_memory=True) as directory:
         cluster = PostgresCluster(directory, {"wal_level": "minimal", "max_wal_senders": "0"})
         try:
             cluster.start()

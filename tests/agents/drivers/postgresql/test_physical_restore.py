@@ -16,12 +16,13 @@ import msgspec
 import pytest
 
 from agents.drivers.postgresql.driver import PostgreSQLDriver
+from agents.drivers.postgresql.physical.restore import running_server
 from contracts.errors import Conflict, Corrupt, RunFailed, StrongroomError
 from contracts.native_restore import native_restore_commands
 from contracts.records import Attributes, RestoreTarget
 from contracts.services import PostgreSQLOptions
-from tests.agents.drivers.playing import Backup, back_up, restore
-from tests.agents.drivers.postgresql.support import Host, program_dir, run_sql
+from tests.agents.drivers.playing import RUN_ID, Backup, back_up, restore
+from tests.agents.drivers.postgresql.support import Host, database_record, program_dir, run_sql
 from tests.servers.directories import server_directory
 from tests.servers.postgres import PostgresCluster, PostgresReplica, RestoredCluster
 from tests.servers.tools import pg_bin, tool
@@ -32,7 +33,7 @@ PHYSICAL = PostgreSQLOptions(method="physical")
 
 @pytest.fixture(scope="module")
 def place() -> Iterator[Path]:
-    with server_directory("pg") as directory:
+    with server_directory("pg", in_memory=True) as directory:
         directory.chmod(0o755)
         yield directory
 
@@ -135,9 +136,27 @@ async def test_a_directory_on_which_a_server_runs_is_left_alone_whatever_was_sai
         assert f"a server runs on {restore_dir}/main (process {running.pid}): stop it first" in found.message
     finally:
         running.kill()
+    await eventually(lambda: running_server(restore_dir / "main") is None)  # its children outlive it for a moment
     # What a killed server leaves does not stand in the way of a restore that may replace it.
     await driver.check_restore(backup.records, to("main", replace=True))
     assert isinstance(await refusal(driver, backup, to("main")), Conflict)
+
+
+async def test_a_server_in_a_container_is_found_though_it_has_noted_another_number(
+    driver: PostgreSQLDriver, backup: Backup, restore_dir: Path
+) -> None:
+    """A process that works in there stands for it: its number in here is another one than it knows."""
+    directory = restore_dir / "main"
+    directory.mkdir()
+    (directory / "postmaster.pid").write_text(f"{os.getpid()}\n/var/lib/postgresql/data\n")
+    server = await asyncio.create_subprocess_exec(tool("sleep"), "60", cwd=directory)
+    try:
+        found = await refusal(driver, backup, to("main", replace=True))
+    finally:
+        server.kill()
+        await server.wait()
+    assert f"a server runs on {directory} (process {server.pid})" in found.message
+    await driver.check_restore(backup.records, to("main", replace=True))
 
 
 async def test_a_target_that_filled_up_meanwhile_is_left_alone(
@@ -202,7 +221,7 @@ async def test_a_backup_that_does_not_fit_is_refused_before_it_is_fetched(
     huge = msgspec.structs.replace(record, plain_bytes=10**18)
     found = await refusal(driver, Backup(plan=backup.plan, artifacts=[(huge, data)], warnings=[]), to("main"))
     assert found.code == "restore.failed"
-    assert f"{restore_dir} has" in found.message
+    assert f"the file system of {restore_dir}/main has" in found.message
 
 
 async def test_a_replicas_backup_becomes_a_server_of_its_own(
@@ -266,6 +285,25 @@ async def test_a_rehearsal_of_a_directory_that_does_not_start_says_why(
     assert "instead of taking connections" in caught.value.message
     assert caught.value.detail
     assert list(scratch_dir.iterdir()) == []
+
+
+async def test_a_rehearsal_of_another_methods_backup_never_touches_the_service(
+    driver: PostgreSQLDriver, cluster: PostgresCluster, backup: Backup, tmp_path: Path
+) -> None:
+    logical = database_record("lost", owner="absent role", roles=["absent role"], owners=["absent role"])
+    by_now_logical = Host(cluster, tmp_path).driver()
+    for name, rehearsing, records in (("a", driver, [logical]), ("b", by_now_logical, backup.records)):
+        scratch_dir = tmp_path / name
+        scratch_dir.mkdir(mode=0o700)
+        async with rehearsing.scratch(scratch_dir) as scratch:
+            with pytest.raises(RunFailed, match=r"the service's is (physical|logical) now") as caught:
+                await scratch.driver.check_restore(records, scratch.target)
+            assert caught.value.code == "restore.unsupported"
+            with pytest.raises(RunFailed, match=r"the service's is (physical|logical) now"):
+                async with scratch.driver.restore(records[0], scratch.target, RUN_ID):
+                    pass
+    assert cluster.query("SELECT rolname FROM pg_roles WHERE rolname = 'absent role'") == []
+    assert cluster.query("SELECT datname FROM pg_database WHERE NOT datistemplate") == [("postgres",)]
 
 
 async def test_without_strongroom_the_same_comes_back(

@@ -18,7 +18,7 @@ from tests.servers.waiting import eventually, eventually_blocking
 
 @pytest.fixture(scope="module")
 def place() -> Iterator[Path]:
-    with server_directory("pg") as directory:
+    with server_directory("pg", in_memory=True) as directory:
         directory.chmod(0o755)
         yield directory
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import itertools
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agents.drivers.shared_storage import paths as placing
+from agents.drivers.shared_storage import paths as placing_paths
 from contracts.errors import Conflict, InvalidInput, RunFailed
 from tests.agents.drivers.playing import back_up, restore
 from tests.agents.drivers.shared_storage import trees
@@ -203,7 +206,7 @@ async def test_when_one_path_cannot_be_placed_all_go_back(
     backup = await back_up(tree.driver())
     await tree.change()
     before = await tree.content()
-    exchange, calls = placing.exchange, []  # type: ignore[attr-defined]
+    exchange, calls = placing_paths.exchange, []  # type: ignore[attr-defined]
 
     def failing(first: str, *args: Any, **options: Any) -> bool:
         calls.append(first)
@@ -211,7 +214,7 @@ async def test_when_one_path_cannot_be_placed_all_go_back(
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), first)
         return bool(exchange(first, *args, **options)) if can_exchange else False
 
-    monkeypatch.setattr(placing, "exchange", failing)
+    monkeypatch.setattr(placing_paths, "exchange", failing)
     with pytest.raises(RunFailed) as caught:
         await restore(tree.driver(), backup, tree.target(paths=["large", "links", "special"], replace=True))
     assert "cross-device" in caught.value.message
@@ -223,11 +226,41 @@ async def test_when_one_path_cannot_be_placed_all_go_back(
     assert await tree.leftovers() == []
 
 
+async def test_a_cancellation_while_paths_are_placed_takes_all_of_them_back(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup = await back_up(tree.driver())
+    await tree.change()
+    before = await tree.content()
+    placing, go_on = threading.Event(), threading.Event()
+    place = placing_paths.PathsRestore._place
+
+    def slow(self: placing_paths.PathsRestore) -> None:
+        place(self)
+        placing.set()
+        go_on.wait(10)
+
+    monkeypatch.setattr(placing_paths.PathsRestore, "_place", slow)
+    target = tree.target(paths=["links", "rights/private", "large"], replace=True)
+    restoring = asyncio.create_task(restore(tree.driver(), backup, target))
+    assert await asyncio.to_thread(placing.wait, 10)
+    restoring.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.wait([restoring])
+    assert restoring.cancelled()
+    after = await tree.content()
+    for content, directory in itertools.product((before, after), (b".", b"rights")):
+        content[directory].pop("mtime_ns")  # something came and went in it
+    assert after == before
+    assert await tree.leftovers() == []
+
+
 async def test_a_file_system_that_cannot_exchange_names_takes_two_steps(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     before = await tree.content()
     backup = await back_up(tree.driver())
     await tree.change()
-    monkeypatch.setattr(placing, "exchange", lambda *_args, **_options: False)
+    monkeypatch.setattr(placing_paths, "exchange", lambda *_args, **_options: False)
     await restore(tree.driver(), backup, tree.target(paths=["large", "rights", "links"], replace=True))
     after = await tree.content()
     assert entries(after, b"large", b"rights", b"links") == entries(before, b"large", b"rights", b"links")
