@@ -16,6 +16,7 @@ import msgspec
 
 from agents.drivers.postgresql.quoting import escape_passfile_field
 from agents.drivers.private_file import private_file
+from agents.drivers.secret_files import Secret, read_secret
 from contracts.errors import InvalidInput
 
 APPLICATION_NAME: Final = "strongroom"
@@ -82,28 +83,13 @@ class PostgreSQLConnection(
         return f"socket {self.host}, port {self.port}" if self.host.startswith(("/", "@")) else f"{self.host}:{self.port}"
 
 
-class Password:
-    """A password that shows itself to nobody who does not ask for it by name."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        return self._value
-
-    def __repr__(self) -> str:
-        return "Password(…)"
-
-
 @dataclass(frozen=True)
 class Session:
     """What a program of libpq needs to connect.  Valid only inside `session`."""
 
     env: dict[str, str]
     pass_fds: tuple[int, ...] = ()
-    password: Password | None = field(default=None, repr=False)
+    password: Secret | None = field(default=None, repr=False)
     """For redaction."""
 
 
@@ -117,26 +103,12 @@ def session(connection: PostgreSQLConnection, database: str, runtime_dir: Path) 
     if not connection.password_file:
         yield Session({**env, "PGPASSFILE": connection.passfile} if connection.passfile else env)
         return
-    password = read_password(Path(connection.password_file))
+    password = read_secret(connection.password_file, "password_file")
     with private_file(_passfile_line(connection, password), runtime_dir) as passfile:
         yield Session({**env, "PGPASSFILE": passfile.path}, (passfile.fd,), password)
 
 
-def read_password(path: Path) -> Password:
-    """Raises: InvalidInput `config.invalid` for a file that cannot be read or is empty."""
-    try:
-        text = path.read_text("utf-8")
-    except OSError as exc:
-        raise _invalid(f"{path} cannot be read: {exc.strerror}") from exc
-    except UnicodeDecodeError as exc:
-        raise _invalid(f"{path} is not UTF-8") from exc
-    value = text.removesuffix("\n").removesuffix("\r")
-    if not value:
-        raise _invalid(f"{path} is empty: write the role's password into it")
-    return Password(value)
-
-
-def _passfile_line(connection: PostgreSQLConnection, password: Password) -> bytes:
+def _passfile_line(connection: PostgreSQLConnection, password: Secret) -> bytes:
     # Any host, port and database: the file serves this one session, whose host may be a list or a socket.
     try:
         user, secret = escape_passfile_field(connection.user), escape_passfile_field(password.reveal())

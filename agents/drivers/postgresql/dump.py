@@ -22,6 +22,7 @@ from agents.drivers.postgresql.quoting import database_conninfo
 from agents.drivers.postgresql.redaction import redactor
 from agents.drivers.postgresql.tally import RECOUNT_BUDGET_S, Tally
 from agents.drivers.postgresql.tools import Tool, find_tool
+from agents.drivers.program_dump import ProgramDump
 from agents.processes import Child, Command, start, until_readable
 from contracts.errors import RunFailed, StrongroomError
 
@@ -32,11 +33,9 @@ SMALLEST_CUSTOM_DUMP: Final = 256
 """The header and the three entries that every dump has; a dump of an empty database has 852 bytes in version 15."""
 GLOBALS_HEAD: Final = b"-- PostgreSQL database cluster dump"
 GLOBALS_MARK: Final = b"-- PostgreSQL database cluster dump complete"
-_EXIT_TIMEOUT_S: Final = 60.0
-"""From the end of its output to the end of a program: it only has to say goodbye to the server."""
 
 
-class PostgreSQLDump:
+class PostgreSQLDump(ProgramDump):
     """`DumpSource` of one artifact."""
 
     def __init__(
@@ -49,30 +48,17 @@ class PostgreSQLDump:
         lock_timeout_s: int,
         counting: asyncio.Task[None] | None = None,
     ) -> None:
-        self._child = child
+        super().__init__(child)
         self._artifact = artifact
         self._psql = psql
         self._was_replica = was_replica
         self._lock_timeout_s = lock_timeout_s
         self._counting = counting
 
-    @property
-    def fd(self) -> int:
-        return self._child.stdout_fd
-
-    @property
-    def pid(self) -> int:
-        return self._child.pid
-
     async def finish(self, plain_bytes: int, head: bytes, tail: bytes) -> list[str]:
         """The program's warnings.  Raises: RunFailed `dump.failed`, `dump.incomplete`, `engine.*`."""
         program = self._child.command.name
-        try:
-            async with asyncio.timeout(_EXIT_TIMEOUT_S):
-                status = await self._child.wait()
-        except TimeoutError:
-            what = f"{program} closed its output but did not end within {_EXIT_TIMEOUT_S:g} s"
-            raise RunFailed("dump.failed", what, detail=self._child.stderr or None) from None
+        status = await self.exit_status()
         if not status.ok:
             name = self._artifact.name if self._artifact.kind != GLOBALS_KIND else self._psql.connection.database
             raise dump_failed(program, status, self._child.stderr, self._psql.connection, name, self._lock_timeout_s)

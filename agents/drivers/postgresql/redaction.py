@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from agents.drivers.postgresql.connection import Password
+from agents.drivers.secret_files import Secret
 
 _HIDDEN: Final = "…"
 _RULES: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
@@ -22,7 +22,7 @@ _RULES: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
 )
 
 
-def redactor(password: Password | None) -> Callable[[str], str]:
+def redactor(password: Secret | None) -> Callable[[str], str]:
     """For a program that knows this password."""
 
     def redact(text: str) -> str:

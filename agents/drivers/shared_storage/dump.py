@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from agents.drivers.base import PlannedArtifact
+from agents.drivers.program_dump import ProgramDump
 from agents.drivers.shared_storage.archived import Archived, Listener, listening
 from agents.drivers.shared_storage.complaints import (
     CHANGED,
@@ -34,7 +35,7 @@ _SOME_DIFFER: Final = 1
 """Tar's exit status when files changed, shrank or went away while it read them."""
 
 
-class TarDump:
+class TarDump(ProgramDump):
     """`DumpSource` of a tree."""
 
     def __init__(
@@ -48,7 +49,7 @@ class TarDump:
         changed_limit: int,
         ended: Callable[[Archived], None],
     ) -> None:
-        self.child = child
+        super().__init__(child)
         self._listener = listener
         self._ended = ended
         self._began_with = began_with
@@ -56,26 +57,24 @@ class TarDump:
         self._root = root
         self._changed_limit = changed_limit
 
-    @property
-    def fd(self) -> int:
-        return self.child.stdout_fd
-
     async def finish(self, plain_bytes: int, head: bytes, tail: bytes) -> list[str]:
         """Raises: RunFailed `dump.failed`, `dump.incomplete`, `engine.permission`, `engine.unreachable`."""
         del head
-        status = await self.child.wait()
+        status = await self.exit_status()
         if status.code not in (0, _SOME_DIFFER):
             raise self._failure(str(status))
         same = await look_at_root(self._root) == self._began_with  # or it was unmounted or moved away under tar's hands
         if plain_bytes % _BLOCK or not tail.endswith(_END_MARK):
-            raise RunFailed("dump.incomplete", "tar ended well but its archive has no end", detail=self.child.stderr or None)
+            raise RunFailed(
+                "dump.incomplete", "tar ended well but its archive has no end", detail=self._child.stderr or None
+            )
         self._ended(self._listener.finish())
         switched = f"{self._root} became another directory meanwhile: the backup has the one that was there when it began"
         return self._warnings() + ([] if same else [switched])
 
     def _failure(self, how: str) -> RunFailed:
         denied, unreadable = self._complaints[DENIED], self._complaints[UNREADABLE]
-        detail = self.child.stderr or None
+        detail = self._child.stderr or None
         if unreadable.count:
             return RunFailed(
                 "dump.failed", f"tar could not read {unreadable.text} below {self._root}: {unreadable.words}", detail=detail
@@ -98,7 +97,7 @@ class TarDump:
                 f"{total} files changed while they were read, which is more than changed_limit allows "
                 f"({self._changed_limit}): back up a snapshot of the file system, or at a quieter time, or allow more; "
                 f"among them {(changed if changed.count else removed if removed.count else shrunk).text}",
-                detail=self.child.stderr or None,
+                detail=self._child.stderr or None,
             )
         said = (
             (shrunk, "got shorter while they were read and are damaged in this backup, filled up with zeros"),

@@ -7,7 +7,6 @@ says; the mark at the end says that all it wrote came through.
 
 from __future__ import annotations
 
-import asyncio
 import tarfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,6 +21,7 @@ from agents.drivers.postgresql.physical.replication import wal_kept
 from agents.drivers.postgresql.psql import Psql
 from agents.drivers.postgresql.redaction import redactor
 from agents.drivers.postgresql.tools import find_tool
+from agents.drivers.program_dump import ProgramDump
 from agents.processes import Child, Command, start
 from contracts.errors import RunFailed
 
@@ -30,34 +30,20 @@ END_MARK: Final = bytes(2 * tarfile.BLOCKSIZE)
 SMALLEST_BYTES: Final = 1024 * 1024
 """An empty cluster has some 23 MiB, and a segment of WAL."""
 _MAGIC_AT: Final = 257
-_EXIT_TIMEOUT_S: Final = 60.0
 _CHATTER: Final = ("NOTICE:", "waiting for checkpoint", "checkpoint completed")
 
 
-class PhysicalDump:
+class PhysicalDump(ProgramDump):
     """`DumpSource` of the whole cluster."""
 
     def __init__(self, child: Child, psql: Psql, slotless: str) -> None:
-        self._child = child
+        super().__init__(child)
         self._psql = psql
         self._slotless = slotless
 
-    @property
-    def fd(self) -> int:
-        return self._child.stdout_fd
-
-    @property
-    def pid(self) -> int:
-        return self._child.pid
-
     async def finish(self, plain_bytes: int, head: bytes, tail: bytes) -> list[str]:
         """The program's warnings.  Raises: RunFailed `dump.failed`, `dump.incomplete`, `engine.*`."""
-        try:
-            async with asyncio.timeout(_EXIT_TIMEOUT_S):
-                status = await self._child.wait()
-        except TimeoutError:
-            what = f"pg_basebackup closed its output but did not end within {_EXIT_TIMEOUT_S:g} s"
-            raise RunFailed("dump.failed", what, detail=self._child.stderr or None) from None
+        status = await self.exit_status()
         if not status.ok:
             raise basebackup_failed(status, self._child.stderr, self._psql.connection)
         why = missing_mark(plain_bytes, head, tail)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from agents.drivers.postgresql.connection import PostgreSQLConnection, read_password, session
+from agents.drivers.postgresql.connection import PostgreSQLConnection, session
 from contracts.errors import InvalidInput
 
 
@@ -98,13 +98,18 @@ def test_a_useless_password_file_is_named(tmp_path: Path, content: bytes) -> Non
     path = tmp_path / "password"
     path.write_bytes(content)
     with pytest.raises(InvalidInput, match="password") as caught:
-        read_password(path)
+        _open_session(path, tmp_path)
     assert (caught.value.code, caught.value.field) == ("config.invalid", "connection.password_file")
 
 
 def test_a_missing_password_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="cannot be read: No such file"):
-        read_password(tmp_path / "nothing")
+        _open_session(tmp_path / "nothing", tmp_path)
+
+
+def _open_session(password_file: Path, runtime_dir: Path) -> None:
+    with session(PostgreSQLConnection(user="x", password_file=str(password_file)), "postgres", runtime_dir):
+        pass
 
 
 def test_a_runtime_directory_that_cannot_be_used_is_named(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from agents.drivers.postgresql.connection import Password
 from agents.drivers.postgresql.redaction import redactor
+from agents.drivers.secret_files import Secret
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,6 @@ def test_secrets_and_rows_are_cut_out_of_what_tools_say(said: str, shown: str) -
 
 
 def test_our_own_password_is_cut_out_wherever_it_stands() -> None:
-    password = Password("correct horse")
+    password = Secret("correct horse")
     assert redactor(password)("x correct horse y") == "x … y"
     assert "correct" not in f"{password!r} {password}"

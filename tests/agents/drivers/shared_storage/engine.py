@@ -146,7 +146,7 @@ class Tree(EngineUnderTest):
 
     async def break_dump(self, source: DumpSource) -> None:
         assert isinstance(source, TarDump)
-        os.kill(source.child.pid, 9)
+        os.kill(source.pid, 9)
 
     async def kill(self) -> None:
         self.root.rename(self._away)

@@ -149,7 +149,7 @@ async def test_a_tar_that_is_killed_is_told_with_its_signal(small: Tree) -> None
     driver = small.with_options()
     plan = await driver.plan_backup()
     async with driver.dump(plan.artifacts[0]) as source:
-        os.kill(source.child.pid, signal.SIGKILL)  # type: ignore[attr-defined]
+        os.kill(source.pid, signal.SIGKILL)  # type: ignore[attr-defined]
         data = await asyncio.to_thread(read_all, source.fd)
         with pytest.raises(RunFailed) as caught:
             await finish_dump(source, data)
