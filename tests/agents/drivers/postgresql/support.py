@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,15 +12,13 @@ import msgspec
 import psycopg
 from psycopg import sql
 
-from agents.drivers.base import DumpSource, PlannedArtifact, RestoreSink
+from agents.drivers.base import PlannedArtifact
 from agents.drivers.postgresql.connection import PostgreSQLConnection
 from agents.drivers.postgresql.driver import PostgreSQLDriver
 from contracts.records import ArtifactRecord, Attributes, RestoreTarget
 from contracts.services import PostgreSQLOptions
+from tests.agents.drivers.playing import RUN_ID, feed, finish_dump, read_all, record_of
 from tests.servers.postgres import PostgresCluster
-
-RUN_ID = "20261122T000512Z-k7xq"
-EDGE_BYTES = 1024
 
 
 class Host:
@@ -59,21 +56,6 @@ def target(rename: Mapping[str, str] | None = None, *, replace: bool = False, sk
     )
 
 
-def record_of(planned: PlannedArtifact, data: bytes) -> ArtifactRecord:
-    """As the coordinator would keep it, JSON in between."""
-    record = ArtifactRecord(
-        name=planned.name,
-        kind=planned.kind,
-        format=planned.format,
-        object_key=f"acme/orders/1.{planned.suffix}",
-        stored_bytes=len(data),
-        plain_bytes=len(data),
-        sha256="0" * 64,
-        attributes=planned.attributes,
-    )
-    return msgspec.json.decode(msgspec.json.encode(record), type=ArtifactRecord)
-
-
 def database_record(name: str, *, kind: str = "database", **attributes: Any) -> ArtifactRecord:
     """A record without an object, for checks."""
     return ArtifactRecord(
@@ -93,17 +75,6 @@ def globals_record(plain_bytes: int = 1000) -> ArtifactRecord:
     return msgspec.structs.replace(record, format="sql", plain_bytes=plain_bytes)
 
 
-def read_all(fd: int) -> bytes:
-    parts = []
-    while part := os.read(fd, 1024 * 1024):
-        parts.append(part)
-    return b"".join(parts)
-
-
-async def finish_dump(source: DumpSource, data: bytes) -> list[str]:
-    return await source.finish(len(data), data[:EDGE_BYTES], data[-EDGE_BYTES:])
-
-
 async def dump(driver: PostgreSQLDriver, planned: PlannedArtifact) -> tuple[bytes, list[str]]:
     """The whole dump and its warnings."""
     async with driver.dump(planned) as source:
@@ -117,23 +88,6 @@ async def back_up(driver: PostgreSQLDriver, name: str) -> tuple[ArtifactRecord, 
     planned = next(artifact for artifact in plan.artifacts if artifact.name == name)
     data, _ = await dump(driver, planned)
     return record_of(planned, data), data
-
-
-def write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view[: 256 * 1024]) :]
-
-
-async def feed(sink: RestoreSink, data: bytes) -> None:
-    """Writes as the data path does: a tool that has ended is asked for its reason."""
-    try:
-        await asyncio.to_thread(write_all, sink.fd, data)
-    except BrokenPipeError:
-        sink.close_input()
-        await sink.finish()
-        raise
-    sink.close_input()
 
 
 async def restore(

@@ -15,17 +15,9 @@ from agents.drivers.base import PlannedArtifact
 from agents.drivers.postgresql.driver import PostgreSQLDriver
 from agents.drivers.postgresql.dump import SMALLEST_CUSTOM_DUMP
 from contracts.errors import RunFailed
+from tests.agents.drivers.playing import finish_dump, read_all
 from tests.agents.drivers.postgresql.conftest import Factory
-from tests.agents.drivers.postgresql.support import (
-    Host,
-    back_up,
-    dump,
-    finish_dump,
-    open_database,
-    program_dir,
-    read_all,
-    run_sql,
-)
+from tests.agents.drivers.postgresql.support import Host, back_up, dump, open_database, program_dir, run_sql
 from tests.servers.waiting import eventually
 
 BIG = "CREATE TABLE big AS SELECT i, repeat(md5(i::text), 20) AS t FROM generate_series(1, 60000) i"

@@ -15,17 +15,8 @@ from agents.drivers.postgresql import globals_restore
 from agents.drivers.postgresql.globals_restore import GlobalsRestore
 from contracts.errors import Corrupt, RunFailed
 from contracts.records import ArtifactRecord
-from tests.agents.drivers.postgresql.support import (
-    RUN_ID,
-    Host,
-    back_up,
-    database_record,
-    feed,
-    look_into,
-    restore,
-    run_sql,
-    target,
-)
+from tests.agents.drivers.playing import RUN_ID, feed
+from tests.agents.drivers.postgresql.support import Host, back_up, database_record, look_into, restore, run_sql, target
 from tests.servers.postgres import PostgresCluster
 
 ROLES = """

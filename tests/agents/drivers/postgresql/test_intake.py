@@ -11,7 +11,7 @@ import pytest
 
 from agents.drivers.postgresql.intake import Intake
 from agents.processes import Command, start
-from tests.agents.drivers.postgresql.support import write_all
+from tests.agents.drivers.playing import write_all
 
 DATA = bytes(range(256)) * 40_000
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import RunFailed
-from tests.agents.drivers.postgresql.support import Host, back_up, dump, finish_dump, read_all, restore, run_sql, target
+from tests.agents.drivers.playing import finish_dump, read_all
+from tests.agents.drivers.postgresql.support import Host, back_up, dump, restore, run_sql, target
 from tests.servers.directories import server_directory
 from tests.servers.postgres import PostgresCluster, PostgresReplica
 from tests.servers.waiting import eventually, eventually_blocking

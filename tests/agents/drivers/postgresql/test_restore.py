@@ -10,18 +10,16 @@ import pytest
 from psycopg import sql
 
 from agents.drivers.postgresql import restore as restore_module
+from tests.agents.drivers.playing import RUN_ID, feed, record_of
 from tests.agents.drivers.postgresql.conftest import Factory
 from tests.agents.drivers.postgresql.support import (
-    RUN_ID,
     Host,
     back_up,
     database_names,
     dump,
-    feed,
     look_into,
     open_database,
     quoted,
-    record_of,
     restore,
     run_sql,
     target,

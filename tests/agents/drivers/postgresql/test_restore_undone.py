@@ -18,21 +18,19 @@ from agents.drivers.postgresql import scratch as scratch_module
 from agents.drivers.postgresql.restore import DatabaseRestore
 from contracts.errors import Conflict, RunFailed
 from contracts.records import ArtifactRecord
+from tests.agents.drivers.playing import RUN_ID, feed, write_all
 from tests.agents.drivers.postgresql.conftest import Factory
 from tests.agents.drivers.postgresql.support import (
-    RUN_ID,
     Contents,
     Host,
     back_up,
     database_names,
-    feed,
     look_into,
     program_dir,
     quoted,
     restore,
     run_sql,
     target,
-    write_all,
 )
 from tests.servers.postgres import PostgresCluster
 from tests.servers.waiting import eventually

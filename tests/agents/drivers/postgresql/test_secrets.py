@@ -11,8 +11,9 @@ import pytest
 
 from agents.drivers.postgresql.psql import Psql
 from contracts.errors import RunFailed
+from tests.agents.drivers.playing import RUN_ID, write_all
 from tests.agents.drivers.postgresql.conftest import Factory
-from tests.agents.drivers.postgresql.support import RUN_ID, Host, back_up, target, write_all
+from tests.agents.drivers.postgresql.support import Host, back_up, target
 from tests.servers.waiting import eventually
 
 BIG = "CREATE TABLE big AS SELECT i, repeat(md5(i::text), 20) AS t FROM generate_series(1, 20000) i"
