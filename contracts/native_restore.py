@@ -39,11 +39,14 @@ def _sql(artifact: ArtifactRecord, opened: str) -> list[str]:
     if artifact.kind != "database":
         return ["# accounts that exist, root among them, get the passwords of the backup", f"{opened} | mariadb"]
     name = artifact.name.replace("`", "``")
-    charset, collation = (artifact.attributes.get(field) for field in ("charset", "collation"))
-    create = f"CREATE DATABASE `{name}` CHARACTER SET {charset} COLLATE {collation}"
+    create = f"CREATE DATABASE `{name}`"
+    for clause, field in (("CHARACTER SET", "charset"), ("COLLATE", "collation")):
+        if value := artifact.attributes.get(field):
+            create += f" {clause} {value}"
+    client = "mariadb --default-character-set=utf8mb4"
     return [
-        f"mariadb -e {shlex.quote(create)}",
-        f"{opened} | mariadb --comments --database={shlex.quote(artifact.name)}",
+        f"{client} -e {shlex.quote(create)}",
+        f"{opened} | {client} --binary-mode --comments --database={shlex.quote(artifact.name)}",
     ]
 
 
@@ -60,11 +63,13 @@ def _pg_basebackup(_: ArtifactRecord, opened: str) -> list[str]:
 
 def _mbstream(_: ArtifactRecord, opened: str) -> list[str]:
     return [
+        "# as the user whom the server is to run as",
         "mkdir -m 0700 restored",
         f"{opened} | mbstream -x -C restored",
         "mariadb-backup --prepare --target-dir=restored",
-        "# links to where tables of the original may still lie; then start mariadbd on the directory",
-        "find restored -name '*.isl' -delete; chown -R mysql: restored",
+        "# links to where tables of the original may still lie",
+        "find restored -name '*.isl' -delete",
+        "# then start mariadbd with datadir there, and with the settings of InnoDB in restored/backup-my.cnf",
     ]
 
 

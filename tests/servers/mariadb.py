@@ -28,6 +28,8 @@ _SETTINGS: Final = {
     "innodb-flush-log-at-trx-commit": "0",
     "innodb-flush-method": "nosync",
     "innodb-log-file-size": "16M",
+    "innodb-doublewrite": "OFF",
+    "sync-frm": "OFF",
     "innodb-buffer-pool-size": "32M",
     "innodb-buffer-pool-dump-at-shutdown": "OFF",
     "performance-schema": "OFF",

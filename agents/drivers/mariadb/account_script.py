@@ -77,16 +77,16 @@ class AccountPlan:
 
 def parse_accounts(script: str) -> list[Step]:
     """Raises: ValueError for a statement that mariadb-dump would not write there."""
-    steps: list[Step] = []
+    steps: dict[Step, None] = {}
     for raw in _statements(script):
         wrapped = _FOR_MARIADB.fullmatch(raw)
         statement = wrapped["inside"] if wrapped else raw
         step = _step(statement)
-        if step is not None and step not in steps:
-            steps.append(step)
-        elif step is None and not _is_known(statement):
+        if step is not None:
+            steps[step] = None
+        elif not _is_known(statement):
             raise ValueError(f"it has a statement that does not belong there: {_head(statement)}")
-    return steps
+    return list(steps)
 
 
 def plan_accounts(
@@ -104,13 +104,15 @@ def plan_accounts(
     right what went wrong.  `ourselves` gets no role by having created it.
     """
     named = list(dict.fromkeys(step.account for step in steps))
+    existing = frozenset(existing)
     created = [account for account in named if account not in existing]
     replaced = [
         account
         for account in named
         if replace and account in existing and account not in protected and account.user != ADMINISTRATOR
     ]
-    kept = [account for account in named if account not in created and account not in replaced]
+    made = {*created, *replaced}
+    kept = [account for account in named if account not in made]
     statements, grants = _make(steps, before, created, replaced, ourselves)
     return AccountPlan(created=created, replaced=replaced, kept=kept, statements=statements, grants=grants)
 
@@ -134,6 +136,7 @@ def _make(
     One that exists is replaced in one statement, so that it is never missing.  A replaced role is taken from everybody by
     that, so it is given again to those who are not replaced themselves.
     """
+    replaced = frozenset(replaced)
     chosen = {*created, *replaced}
     made_roles = {account.user for account in chosen if account.is_role and not account.is_public}
     making = [
@@ -148,7 +151,7 @@ def _make(
     given = [step for step in steps if not step.creates and step.account in chosen]
     given_again = [step for step in before if step.role in made_roles and step.account not in chosen]
     certain = [step for step in given if not step.on and (not step.role or step.role in made_roles)]
-    uncertain = [step for step in given if step not in certain]
+    uncertain = [step for step in given if step.on or (step.role and step.role not in made_roles)]
     ours = {step.role for step in before if step.account == ourselves}
     revokes = [f"REVOKE {quote_literal(role)} FROM {ourselves.sql}" for role in sorted(made_roles - ours)]
     order = sorted(certain, key=lambda step: not step.role)  # a default role has to be given before it is set
@@ -163,7 +166,8 @@ def parse_account(text: str) -> Account:
 
 def _statements(script: str) -> Iterator[str]:
     collected: list[str] = []
-    for token in _TOKEN.findall(script):
+    for found in _TOKEN.finditer(script):
+        token = found[0]
         if token.startswith("--"):
             continue
         if token != _END:

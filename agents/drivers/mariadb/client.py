@@ -81,7 +81,7 @@ class Client:
 
     async def table(self, show: str, doing: str, *, timeout_s: float = QUERY_TIMEOUT_S) -> list[Mapping[str, str]]:
         """The rows of a `SHOW` statement, by name of column; line breaks and tabs in values are escaped."""
-        printed = (await self._run([show], doing, timeout_s=timeout_s, names=True)).decode(errors="replace").splitlines()
+        printed = (await self._run([show], doing, timeout_s=timeout_s, names=True)).decode(errors="replace").split("\n")[:-1]
         header = printed[0].split("\t") if printed else []
         return [dict(zip(header, line.split("\t"), strict=False)) for line in printed[1:]]
 
@@ -98,6 +98,8 @@ class Client:
 
         Raises: StatementFailed, RunFailed `engine.*`.
         """
+        if not statements:
+            return
         await self._run(
             statements,
             doing,
@@ -144,8 +146,10 @@ class Client:
         return finished.stdout
 
     @asynccontextmanager
-    async def loading(self, database: str, name: str) -> AsyncIterator[Loader]:
+    async def loading(self, database: str, name: str, *, lock_timeout_s: float = 600.0) -> AsyncIterator[Loader]:
         """A client that takes in a script, in that database; `name` is for errors."""
+        # Whatever a server has set: a statement may take long, but by default it would wait a day for somebody's lock.
+        session = f"SET SESSION max_statement_time = 0, lock_wait_timeout = {max(1, int(lock_timeout_s))}"
         with login(self.connection, self.runtime_dir) as given:
             command = Command(
                 argv=[
@@ -153,6 +157,8 @@ class Client:
                     given.argument,
                     *_OPTIONS,
                     f"--database={database}",
+                    f"--init-command={session}",
+                    "--binary-mode",  # else the line ends of routines written on Windows would be changed
                     "--max-allowed-packet=1G",
                 ],
                 package="mariadb-client",
@@ -162,9 +168,9 @@ class Client:
             async with start(command, stdin=True) as child:
                 yield Loader(child, self.connection, name)
 
-    async def load(self, database: str, name: str, script: Iterable[bytes]) -> None:
+    async def load(self, database: str, script: Iterable[bytes], *, lock_timeout_s: float) -> None:
         """Runs a script.  Raises: RunFailed `restore.failed`, `engine.*`."""
-        async with self.loading(database, name) as loader:
+        async with self.loading(database, database, lock_timeout_s=lock_timeout_s) as loader:
             for part in script:
                 await loader.write(part)
             await loader.finish()

@@ -21,6 +21,7 @@ from agents.drivers.mariadb.databases import UNFINISHED, Names, create_scratch, 
 from agents.drivers.mariadb.naming import REPLACED, RESTORING, prefix_of, replaced_name, scratch_name, target_names
 from agents.drivers.mariadb.objects import schemas_beginning
 from agents.drivers.mariadb.placing import Placing
+from agents.drivers.mariadb.server import look_at_server
 from agents.drivers.mariadb.splitting import DumpSplitter
 from agents.drivers.mariadb.tools import find_program
 from agents.drivers.pipes import PipedRestore, PipeReader, piped_restore
@@ -40,7 +41,8 @@ async def start_database_restore(
     """Raises: RunFailed `engine.*`, `restore.failed`.  Leaving before `finish` returned leaves the target as it was."""
     attributes = parse_attributes(artifact)
     rename = {name: new for name, new in target.rename.items() if name == artifact.name}
-    name = target_names([artifact], _renaming(target, rename))[artifact.name]
+    facts = await look_at_server(client)
+    name = target_names([artifact], _renaming(target, rename), lower_case=facts.lower_case_table_names > 0)[artifact.name]
     names = Names(target=name, scratch=scratch_name(name, run_id), replaced=replaced_name(name, run_id), run_id=run_id)
     await drop_databases(client, await leftovers(client, name, RESTORING, UNFINISHED))
     knows_sandbox = await _knows_sandbox(client)

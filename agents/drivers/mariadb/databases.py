@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,7 +21,7 @@ REPLACED: Final = "Strongroom: tables that a restore is replacing; run "
 LOCK_WAIT_S: Final = 30.0
 PATIENCE_S: Final = 60.0
 """With a server that restarts, as one does after a crash."""
-RETRY_S: Final = 0.5
+_RETRY_S: Final = 0.5
 TIMEOUT_S: Final = 600.0
 
 
@@ -42,22 +42,28 @@ async def create_scratch(client: Client, names: Names, attributes: DumpAttribute
 
 async def drop_databases(client: Client, databases: Iterable[str]) -> None:
     """Those that exist; patient with a server that restarts.  Never raises."""
-    drops = [drop_statement(name) for name in databases]
+    names = list(databases)
+    if not names:
+        return
+    drops = ["SET SESSION foreign_key_checks = 0", *(drop_statement(name) for name in names)]
+    doing = "dropping what a restore needed"
+    exc = await patiently(lambda: client.execute(drops, doing, timeout_s=TIMEOUT_S, lock_timeout_s=LOCK_WAIT_S))
+    if exc is not None:
+        log.error("restore.left_behind", databases=names, code=exc.code, reason=exc.message)
+
+
+async def patiently(work: Callable[[], Awaitable[None]]) -> StrongroomError | None:
+    """Does what may be done again, as long as the server does not answer, which may be restarting; why it failed."""
     deadline = asyncio.get_running_loop().time() + PATIENCE_S
     while True:
         try:
-            await client.execute(
-                ["SET SESSION foreign_key_checks = 0", *drops],
-                "dropping what a restore needed",
-                timeout_s=TIMEOUT_S,
-                lock_timeout_s=LOCK_WAIT_S,
-            )
-            return
+            await work()
         except StrongroomError as exc:
             if asyncio.get_running_loop().time() >= deadline or exc.code != "engine.unreachable":
-                log.error("restore.left_behind", databases=list(databases), code=exc.code, reason=exc.message)
-                return
-        await asyncio.sleep(RETRY_S)
+                return exc
+            await asyncio.sleep(_RETRY_S)
+        else:
+            return None
 
 
 def create_statement(name: str, comment: str, charset: str = "") -> str:

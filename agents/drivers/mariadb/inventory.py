@@ -74,6 +74,10 @@ FROM information_schema.schemata WHERE schema_name NOT IN ('information_schema',
 """
 
 
+_RIGHTS: Final = ("db", "tables_priv", "columns_priv", "procs_priv", "roles_mapping")
+_OF_PUBLIC: Final = "SELECT 1 FROM mysql.{} WHERE user = 'PUBLIC' AND host = ''"
+
+
 async def list_databases(client: Client) -> list[Database]:
     """Those that are people's."""
     found = await client.rows(_DATABASES, Database, "listing its databases")
@@ -95,6 +99,13 @@ async def list_accounts(client: Client) -> list[str]:
         "FROM mysql.global_priv ORDER BY user, host"
     )
     return [row["name"] for row in await client.rows(select, dict[str, str], "listing its accounts")]
+
+
+async def public_has_rights(client: Client) -> bool:
+    """Whether there are rights that everybody has."""
+    given = [*map(_OF_PUBLIC.format, _RIGHTS), _OF_PUBLIC.format("global_priv") + " AND JSON_VALUE(priv, '$.access') > 0"]
+    select = f"SELECT JSON_OBJECT('any', EXISTS ({' UNION ALL '.join(given)}) + 0)"
+    return bool((await client.row(select, dict[str, int], "looking for rights of PUBLIC"))["any"])
 
 
 async def count_rows(

@@ -22,7 +22,7 @@ _SUFFIX_CHARS: Final = 20
 def target_names(artifacts: Sequence[ArtifactRecord], target: RestoreTarget, *, lower_case: bool = False) -> dict[str, str]:
     """The database that each `database` artifact goes to, by artifact name.
 
-    `lower_case`: the server does not tell `Orders` from `orders`.
+    `lower_case`: the server does not tell `Orders` from `orders`, and keeps all names in lower case.
     Raises: InvalidInput `input.invalid` for names in `rename` that are not among the databases, for new names that cannot
     be, and for two artifacts that would go to the same database.
     """
@@ -39,12 +39,13 @@ def target_names(artifacts: Sequence[ArtifactRecord], target: RestoreTarget, *, 
     names = {name: target.rename.get(name, name) for name in databases}
     for name, new in names.items():
         _check_name(name, new)
+    if lower_case:
+        names = {name: new.lower() for name, new in names.items()}
     taken: dict[str, str] = {}
     for name, new in names.items():
-        key = new.lower() if lower_case else new
-        if key in taken:
-            raise _invalid(f"rename: {taken[key]!r} and {name!r} would both be restored as {new!r}", "rename")
-        taken[key] = name
+        if new in taken:
+            raise _invalid(f"rename: {taken[new]!r} and {name!r} would both be restored as {new!r}", "rename")
+        taken[new] = name
     return names
 
 

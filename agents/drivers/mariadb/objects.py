@@ -52,6 +52,11 @@ class Contents(msgspec.Struct, frozen=True, kw_only=True):
     def empty(self) -> bool:
         return not (self.tables or self.views or self.triggers or self.others)
 
+    def same_as(self, other: Contents) -> bool:
+        """By name."""
+        ours, theirs = ((*one.tables, *one.views, *one.triggers, *one.others) for one in (self, other))
+        return set(ours) == set(theirs) and len(ours) == len(theirs)
+
     def __str__(self) -> str:
         figures: dict[str, list[str] | list[Named]] = {
             "tables": self.tables,

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from typing import Final
 import structlog
 
 from agents.drivers.base import Confirm
-from agents.drivers.directories import StagedTree, choose_directory, require_free, staged_tree
+from agents.drivers.directories import StagedTree, choose_directory, free_bytes, require_free, staged_tree
 from agents.drivers.mariadb.attributes import parse_attributes
 from agents.drivers.mariadb.client import Client
 from agents.drivers.mariadb.datadir import Datadir, look_at_datadir, owner_for, require_unused
@@ -56,11 +55,11 @@ async def plan_physical_restore(client: Client, artifact: ArtifactRecord, target
         require_same_series(tool, version, what="the backup is of a server of version")
     require_free(directory, replace=target.replace)
     await asyncio.to_thread(require_unused, directory)
-    free_bytes = shutil.disk_usage(directory.parent).free
-    if free_bytes < artifact.plain_bytes:
+    free = free_bytes(directory)
+    if free < artifact.plain_bytes:
         raise RunFailed(
             "restore.failed",
-            f"{directory.parent} has {free_bytes} bytes left, but the data directory takes {artifact.plain_bytes}: "
+            f"where {directory} is there are {free} bytes left, but the data directory takes {artifact.plain_bytes}: "
             "make room, or name another place with --directory",
         )
     return PhysicalPlan(directory, tool, mbstream, owner_for(directory, await _present_datadir(client)), target.replace)

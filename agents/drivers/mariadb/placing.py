@@ -8,7 +8,6 @@ What is no table cannot be moved: of the old database it is kept as a script of 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -19,15 +18,14 @@ from agents.drivers.mariadb.attributes import DumpAttributes
 from agents.drivers.mariadb.client import Client
 from agents.drivers.mariadb.databases import (
     LOCK_WAIT_S,
-    PATIENCE_S,
     REPLACED,
-    RETRY_S,
     TIMEOUT_S,
     UNFINISHED,
     Names,
     charset_clause,
     create_statement,
     drop_statement,
+    patiently,
 )
 from agents.drivers.mariadb.errors import StatementFailed
 from agents.drivers.mariadb.objects import (
@@ -53,6 +51,8 @@ from contracts.errors import Conflict, RunFailed, StrongroomError
 
 log = structlog.get_logger()
 
+_UNDO_LOCK_WAIT_S: Final = 300.0
+"""Longer than `LOCK_WAIT_S`: what is not undone stays half replaced."""
 _LOCK_TIMEOUT: Final = 1205
 _DANGLING: Final = frozenset({1049, 1146, 1305, 1356})
 _PREAMBLE: Final = b"""\
@@ -80,10 +80,17 @@ async def require_replaceable(client: Client, name: str, *, replace: bool) -> Co
 
     Raises: Conflict `restore.target_not_empty`, RunFailed `restore.failed`.
     """
-    if await look_at_schema(client, name) is None:
+    schema = await look_at_schema(client, name)
+    if schema is None:
         return None
     contents = await look_at_contents(client, name)
     if not contents.empty and not replace:
+        if is_unfinished(schema):
+            raise Conflict(
+                "restore.target_not_empty",
+                f"database {name!r} holds {contents}, which a restore that was cut off has left, as its comment says: "
+                "restore with --replace if nobody has used it since",
+            )
         raise Conflict(
             "restore.target_not_empty",
             f"database {name!r} holds {contents}: restore with --replace to lose that, or under another name with --rename",
@@ -135,6 +142,12 @@ class Placing:
         client, names = self._client, self._names
         # Looked at once more: hours may have passed since the check.
         existing = await require_replaceable(client, names.target, replace=self._replace)
+        if await look_at_schema(client, names.scratch) is None:  # which would look like a dump of nothing
+            raise RunFailed(
+                "restore.failed",
+                f"somebody has dropped database {names.scratch!r}, into which {names.target!r} was being restored: restore "
+                "again, and look for another restore to the same database at the same time",
+            )
         loaded = await look_at_contents(client, names.scratch)
         self._new_tables = loaded.tables
         triggers = await script_of_triggers(client, names.scratch) if loaded.triggers else b""
@@ -142,15 +155,14 @@ class Placing:
             schema = await look_at_schema(client, names.target)
             assert schema is not None
             script = b"" if existing.empty else await script_of_others(client, names.target, existing.views)
-            self._before = Before(schema, existing, script, await rights_on_routines(client, names.target))
+            rights = await rights_on_routines(client, names.target) if existing.others else []
+            self._before = Before(schema, existing, script, rights)
         self._begun = True
         await self._exchange(existing, loaded)
         # Events last: they begin to run at once.
-        await client.load(
-            names.target, names.target, _joined(_PREAMBLE, triggers, b"\n", dump.routines(), b"\n", dump.events())
-        )
+        await self._load(triggers, b"\n", dump.routines(), b"\n", dump.events())
         await self._make_views(dump.views(), sorted(loaded.views))
-        if existing is None:
+        if existing is None or (self._before is not None and is_unfinished(self._before.schema)):
             unmark = f"ALTER DATABASE {quote_identifier(names.target)} COMMENT ''"
             await client.execute([unmark], f"putting database {names.target!r} in place")
         await self._give_rights_again()
@@ -179,7 +191,7 @@ class Placing:
             raise RunFailed("restore.failed", f"{what} within {LOCK_WAIT_S:g} s: {remedy}", detail=exc.detail) from exc
         prepare = [
             *await fix_defaults(client, names.scratch, names.target),
-            *await placeholder_views(client, names.scratch, names.target),
+            *(await placeholder_views(client, names.scratch, names.target) if loaded.views else []),
         ]
         await client.execute(prepare, doing, timeout_s=TIMEOUT_S, lock_timeout_s=LOCK_WAIT_S)
 
@@ -203,53 +215,53 @@ class Placing:
 
     async def _make_views(self, scripts: Sequence[bytes], names: Sequence[str]) -> None:
         """All of them; without those, with a warning, that refer to what does not exist outside of this database."""
+        if not scripts:
+            return
         target = self._names.target
         try:
-            await self._client.load(target, target, _joined(_PREAMBLE, scripts))
+            await self._load(scripts)
             return
         except StatementFailed as exc:
             if exc.number not in _DANGLING:
                 raise
         for name in names:
-            script = next((one for one in scripts if _is_of_view(one, name)), b"")
+            script = _script_of_view(scripts, name)
             try:
-                await self._client.load(target, target, [_PREAMBLE, script])
+                if script is not None:
+                    await self._load(script)
+                    continue
             except StatementFailed as exc:
                 if exc.number not in _DANGLING:
                     raise
-                await self._client.execute(
-                    [f"DROP VIEW IF EXISTS {qualified(target, name)}"], "dropping a view's placeholder"
-                )
-                why = "it refers to a table, function or database that does not exist here"
-                self.warnings.append(f"view {name!r} of database {target!r} could not be made: {why}")
+            await self._client.execute([f"DROP VIEW IF EXISTS {qualified(target, name)}"], "dropping a view's placeholder")
+            why = "it refers to a table, function or database that does not exist here"
+            self.warnings.append(f"view {name!r} of database {target!r} could not be made: {why}")
 
     def _prepare_target(self, existing: Contents | None, charset: str) -> list[str]:
         if existing is None:
             return [create_statement(self._names.target, self._mark, charset)]
         return [f"ALTER DATABASE {quote_identifier(self._names.target)} {charset}"] if charset else []
 
+    async def _load(self, *parts: bytes | Iterable[bytes], lock_timeout_s: float | None = None) -> None:
+        """Into the target, whose tables are in use already."""
+        await self._client.load(self._names.target, _joined(_PREAMBLE, *parts), lock_timeout_s=lock_timeout_s or LOCK_WAIT_S)
+
     async def undo(self) -> None:
         """The target as it was before `place`; patient with a server that restarts.  Never raises."""
         if not self._begun:
             return
-        deadline = asyncio.get_running_loop().time() + PATIENCE_S
-        while True:
-            try:
-                await self._undo()
-            except StrongroomError as exc:
-                if asyncio.get_running_loop().time() >= deadline or exc.code != "engine.unreachable":
-                    log.error(
-                        "restore.not_undone",
-                        target=self._names.target,
-                        old_tables_in=self._names.replaced,
-                        code=exc.code,
-                        reason=exc.message,
-                    )
-                    return
-                await asyncio.sleep(RETRY_S)
-            else:
-                self._begun = False
-                return
+        exc = await patiently(self._undo)
+        if exc is None:
+            self._begun = False
+            return
+        names = self._names
+        log.error(
+            "restore.not_undone",
+            target=names.target,
+            old_tables_in=names.replaced,
+            code=exc.code,
+            reason=exc.message,
+        )
 
     async def _undo(self) -> None:
         client, names = self._client, self._names
@@ -258,7 +270,9 @@ class Placing:
             schema = await look_at_schema(client, names.target)
             # Somebody else may have made one of that name at the same moment: that one is not ours to drop.
             if schema is not None and (self._placed or schema.comment == self._mark):
-                await client.execute([drop_statement(names.target)], doing, timeout_s=TIMEOUT_S, lock_timeout_s=LOCK_WAIT_S)
+                await client.execute(
+                    [drop_statement(names.target)], doing, timeout_s=TIMEOUT_S, lock_timeout_s=_UNDO_LOCK_WAIT_S
+                )
             return
         now = await look_at_contents(client, names.target)
         aside = await look_at_contents(client, names.replaced)
@@ -266,24 +280,31 @@ class Placing:
         # RENAME moves all or none, and the server that crashed meanwhile has decided by now which.
         was_moved = bool(aside.tables) or (bool(self._new_tables) and not in_scratch.tables)
         back = [
-            *drop_triggers(names.target, now),
-            *drop_all_but_tables(names.target, now),
-            *(
-                rename_tables([(names.target, names.scratch, now.tables), (names.replaced, names.target, aside.tables)])
-                if was_moved
-                else []
-            ),
             f"ALTER DATABASE {quote_identifier(names.target)} "
-            + charset_clause(self._before.schema.charset, self._before.schema.collation),
+            + charset_clause(self._before.schema.charset, self._before.schema.collation)
         ]
-        await client.execute(back, doing, timeout_s=TIMEOUT_S, lock_timeout_s=LOCK_WAIT_S)
-        if self._before.script:
-            await client.load(names.target, names.target, _joined(_PREAMBLE, self._before.script))
+        if was_moved or not now.same_as(self._before.contents):
+            back += [*drop_triggers(names.target, now), *drop_all_but_tables(names.target, now)]
+            if was_moved:
+                moves = [(names.target, names.scratch, now.tables), (names.replaced, names.target, aside.tables)]
+                back += rename_tables(moves)
+        await client.execute(back, doing, timeout_s=TIMEOUT_S, lock_timeout_s=_UNDO_LOCK_WAIT_S)
+        if self._before.script and len(back) > 1:
+            await self._load(self._before.script, lock_timeout_s=_UNDO_LOCK_WAIT_S)
             await self._give_rights_again()
 
 
-def _is_of_view(script: bytes, name: str) -> bool:
-    return f"view {quote_identifier(name)}\n".encode() in script.partition(b"\n--\n\n")[0] + b"\n"
+def is_unfinished(schema: Schema) -> bool:
+    """A target that did not exist before a restore that was cut off while it was being put in place."""
+    return schema.comment.startswith(UNFINISHED)
+
+
+def _script_of_view(scripts: Sequence[bytes], name: str) -> bytes | None:
+    """That one; with the name as it was written by a server that tells `Taxed` from `taxed`, where this one does not."""
+    wanted = f"view {quote_identifier(name)}\n"
+    headed = [(script.partition(b"\n--\n\n")[0].decode(errors="replace") + "\n", script) for script in scripts]
+    exact = (script for head, script in headed if wanted in head)
+    return next(exact, None) or next((script for head, script in headed if wanted.lower() in head.lower()), None)
 
 
 def _joined(*parts: bytes | Iterable[bytes]) -> Iterable[bytes]:

@@ -24,6 +24,7 @@ from agents.drivers.mariadb.inventory import (
     list_extras,
     list_tables,
     object_name,
+    public_has_rights,
 )
 from agents.drivers.mariadb.quoting import quote_identifier
 from agents.drivers.mariadb.rights import DUMP_RIGHTS, Grants, lacking, logical_rights, physical_rights
@@ -155,6 +156,9 @@ async def _plan(
 ) -> BackupPlan:
     found = await take_inventory(client, options, facts, databases)
     if options.users:
+        if await public_has_rights(client):
+            what = "rights of PUBLIC are not in the backup of accounts, since mariadb-dump leaves them out"
+            warnings = [*warnings, f"{what}: keep what SHOW GRANTS FOR PUBLIC says"]
         artifacts = [*artifacts, await _users_artifact(client, facts, artifacts, len(found.inventory["accounts"]))]
     summary: Attributes = {
         "method": options.method,

@@ -207,7 +207,7 @@ async def _answers(socket: str) -> bool:
     """The server's greeting comes when it is ready, and not as soon as the socket is there."""
     try:
         reader, writer = await asyncio.open_unix_connection(socket)
+        with closing(writer):
+            return bool(await reader.read(1))
     except OSError:
         return False
-    with closing(writer):
-        return bool(await reader.read(1))

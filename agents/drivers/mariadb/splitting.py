@@ -24,6 +24,16 @@ SANDBOX_LINE: Final = b"/*M!999999\\- enable the sandbox mode */"
 _EVENTS: Final = b"\n-- Dumping events for database "
 _ROUTINES: Final = b"\n-- Dumping routines for database "
 _VIEW: Final = b"\n--\n-- Final view structure for view "
+_TRIGGER: Final = b"\nDELIMITER ;;\n/*!50003 CREATE"
+_NAME: Final = rb"(?:`(?:[^`]|``)+`|[^\s`.;*/]+)"
+_TRIGGER_HEAD: Final = re.compile(
+    rb"(MARK(?:\*/ /\*!\d+ DEFINER=NAME(?:@NAME)?\*/ /\*!\d+)?\s+TRIGGER\s+(?:IF\s+NOT\s+EXISTS\s+)?)(?:NAME\s*\.\s*)?"
+    rb"(NAME\s+(?:BEFORE|AFTER)\s+(?:INSERT|UPDATE|DELETE)\s+ON\s+)(?:NAME\s*\.\s*)?(?=NAME\s+FOR\s+EACH\s)".replace(
+        b"NAME", _NAME
+    ).replace(b"MARK", re.escape(_TRIGGER)),
+    re.IGNORECASE,
+)
+_LONGEST_TRIGGER_HEAD: Final = 8 * 1024
 _TAIL_BYTES: Final = 1024
 _MEMORY_BYTES: Final = 1024 * 1024
 _COPY_BYTES: Final = 256 * 1024
@@ -37,6 +47,7 @@ class DumpSplitter:
         """`rename`: (old, new) database in the defaults of columns that come from sequences."""
         self._knows_sandbox = knows_sandbox
         self._rename = _Renaming(*rename) if rename else None
+        self._triggers = _Unqualified()
         self._held = b""
         self._stage = 0
         self._begun = False
@@ -114,9 +125,34 @@ class DumpSplitter:
 
     def _emit(self, data: bytes, *, last: bool) -> bytes:
         if self._stage == 0:
+            data = self._triggers.feed(data, last=last)
             return self._rename.feed(data, last=last) if self._rename else data
         self._files[self._stage - 1].write(data)
         return b""
+
+
+class _Unqualified:
+    """Takes the database's name out of ``TRIGGER `shop`.`audit` AFTER INSERT ON `shop`.`orders` FOR EACH ROW``.
+
+    Triggers are dumped in their authors' words: with that name they would be made at the target already, or not at all."""
+
+    def __init__(self) -> None:
+        self._held = b""
+
+    def feed(self, data: bytes, *, last: bool) -> bytes:
+        data = self._held + data
+        out, begin = [], 0
+        while (at := data.find(_TRIGGER, begin)) >= 0:
+            head = data[at : at + _LONGEST_TRIGGER_HEAD]
+            found = _TRIGGER_HEAD.match(head)
+            if found is None and len(head) < _LONGEST_TRIGGER_HEAD and not last:
+                break
+            out += [data[begin:at], found[1] + found[2] if found else _TRIGGER]
+            begin = at + (found.end() if found else len(_TRIGGER))
+        if at < 0:
+            at = len(data) if last else max(begin, len(data) - len(_TRIGGER) + 1)
+        self._held = data[at:]
+        return b"".join((*out, data[begin:at]))
 
 
 class _Renaming:

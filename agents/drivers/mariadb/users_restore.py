@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
@@ -19,6 +20,7 @@ from agents.drivers.mariadb.account_script import (
     undo_accounts,
 )
 from agents.drivers.mariadb.client import Client
+from agents.drivers.mariadb.databases import patiently
 from agents.drivers.mariadb.dump import missing_dump_mark
 from agents.drivers.mariadb.errors import error_number, redactor
 from agents.drivers.mariadb.option_file import login
@@ -64,7 +66,7 @@ class _UsersRestore:
         if why:
             raise self._damaged(why)
         try:
-            self._steps = parse_accounts(script.decode())
+            self._steps = await asyncio.to_thread(parse_accounts, script.decode())
         except ValueError as exc:
             raise self._damaged(str(exc)) from exc
 
@@ -73,7 +75,8 @@ class _UsersRestore:
         rows = await self._client.rows(_ACCOUNTS, dict[str, str], "listing its accounts")
         ourselves = parse_account(facts.account)
         self._ourselves = ourselves
-        self._before = parse_accounts((await self._present_accounts()).decode()) if self._target.replace else []
+        if self._target.replace:
+            self._before = await asyncio.to_thread(parse_accounts, (await self._present_accounts()).decode())
         plan = plan_accounts(
             self._steps,
             self._before,
@@ -97,21 +100,17 @@ class _UsersRestore:
         }
 
     async def undo(self) -> None:
-        """Never raises."""
+        """Patient with a server that restarts.  Never raises."""
         plan, self._plan = self._plan, None
         if plan is None:
             return
-        try:
-            await self._apply(undo_accounts(plan, self._before, self._ourselves))
-        except StrongroomError as exc:
+        exc = await patiently(lambda: self._apply(undo_accounts(plan, self._before, self._ourselves)))
+        if exc is not None:
             names = [str(account) for account in (*plan.created, *plan.replaced)]
             log.error("restore.accounts_left_behind", accounts=names, code=exc.code, reason=exc.message)
 
     async def _apply(self, plan: AccountPlan) -> None:
-        if plan.statements:
-            await self._execute(plan.statements)
-        if not plan.grants:
-            return
+        await self._execute(plan.statements)
         try:
             await self._execute([step.statement for step in plan.grants])
         except RunFailed:

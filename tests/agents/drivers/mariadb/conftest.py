@@ -18,8 +18,9 @@ from tests.servers.mariadb import MariaDBServer
 @pytest.fixture(scope="session")
 def mariadb() -> Iterator[MariaDBServer]:
     """With a binary log and events that run; tests kill it, and wipe it."""
-    with server_directory("mariadb") as directory:
-        server = MariaDBServer(directory, {"log-bin": "binlog", "server-id": "1", "event-scheduler": "ON"})
+    with server_directory("mariadb", in_memory=True) as directory:
+        settings = {"log-bin": "binlog", "binlog-format": "ROW", "server-id": "1", "event-scheduler": "ON"}
+        server = MariaDBServer(directory, settings)
         try:
             server.start()
             yield server

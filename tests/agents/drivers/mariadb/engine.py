@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import pymysql
 
@@ -31,6 +32,9 @@ _RICH: Final = Path(__file__).with_name("rich.sql")
 _DEPLOY: Final = Path(__file__).parents[4] / "deploy" / "mariadb"
 _LARGE_ROWS: Final = 18
 _LARGE_ROW_BYTES: Final = 256 * 1024
+_PASSWORDS: Final = {name: secrets.token_urlsafe(12) + "\"'\\#; ü" for name in ("backup", "restore")}
+_prepared: WeakKeyDictionary[MariaDBServer, dict[str, tuple[str, int]]] = WeakKeyDictionary()
+"""What was made in a server, with the position of its binary log afterwards: until that moves, it is all as it was."""
 
 
 class MariaDBUnderTest(EngineUnderTest):
@@ -40,7 +44,7 @@ class MariaDBUnderTest(EngineUnderTest):
         self.server = server
         self.options = options
         self.host_dir = host_dir
-        self.passwords = {name: secrets.token_urlsafe(12) + "\"'\\#; ü" for name in ("backup", "restore")}
+        self.passwords = _PASSWORDS
         self.restore_dir = ""
         for name in ("run", "work"):
             (host_dir / name).mkdir()
@@ -73,6 +77,8 @@ class MariaDBUnderTest(EngineUnderTest):
 
     def make_accounts(self) -> None:
         """As `deploy/` describes them; restores of accounts need all rights, as it says there."""
+        if self._is_as_it_was("accounts"):
+            return
         for name in self.passwords:
             self.server.query(f"DROP USER IF EXISTS {OURS}{name}@localhost")
         self.apply_recipe("backup-account.sql")
@@ -80,6 +86,21 @@ class MariaDBUnderTest(EngineUnderTest):
         for name, password in self.passwords.items():
             self.server.query(f"ALTER USER {OURS}{name}@localhost IDENTIFIED BY %s ACCOUNT UNLOCK", (password,))
         self.server.query(f"GRANT ALL PRIVILEGES ON *.* TO {OURS}restore@localhost WITH GRANT OPTION")
+        self._remember("accounts")
+
+    def _is_as_it_was(self, what: str) -> bool:
+        position = self._position()
+        return position is not None and _prepared.get(self.server, {}).get(what) == position
+
+    def _remember(self, *made: str) -> None:
+        position = self._position()
+        if position is not None:
+            _prepared[self.server] = dict.fromkeys(made, position)
+
+    def _position(self) -> tuple[str, int] | None:
+        """Of the binary log, which begins a new file whenever the server starts; None without one."""
+        status = self.server.query("SHOW MASTER STATUS")
+        return status[0][:2] if status else None
 
     def apply_recipe(self, name: str) -> None:
         """As an administrator would, of `deploy/mariadb`."""
@@ -89,15 +110,21 @@ class MariaDBUnderTest(EngineUnderTest):
         """The server as every test finds it."""
         if not self.server.running:
             self.server.start()
+        if not self._is_as_it_was("all"):
+            self._fill()
+        with self.server.connect() as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT authentication_string FROM mysql.user WHERE authentication_string NOT IN ('', 'invalid')")
+            hashes = [row[0] for row in cursor.fetchall()]
+        self.secrets = (*self.passwords.values(), self.server.password, "app's own; password", *hashes)
+
+    def _fill(self) -> None:
         self.empty()
         self.make_accounts()
         self.server.run_script(_RICH.read_text())
         with self.server.connect("large") as connection, connection.cursor() as cursor:
             for _ in range(_LARGE_ROWS):
                 cursor.execute("INSERT INTO random (data) VALUES (%s)", (os.urandom(_LARGE_ROW_BYTES),))
-            cursor.execute("SELECT authentication_string FROM mysql.user WHERE authentication_string NOT IN ('', 'invalid')")
-            hashes = [row[0] for row in cursor.fetchall()]
-        self.secrets = (*self.passwords.values(), self.server.password, "app's own; password", *hashes)
+        self._remember("all", "accounts")
 
     def empty(self) -> None:
         with self.server.connect() as connection, connection.cursor() as cursor:

@@ -32,7 +32,8 @@ def replica(mariadb: MariaDBServer, logical: LogicalUnderTest) -> Iterator[Maria
     logical.empty()
     with ExitStack() as stack:
         server = MariaDBServer(
-            stack.enter_context(server_directory("mariadb")), {"server-id": "2", "log-bin": "binlog", "read-only": "ON"}
+            stack.enter_context(server_directory("mariadb", in_memory=True)),
+            {"server-id": "2", "log-bin": "binlog", "read-only": "ON"},
         )
         stack.callback(server.kill)
         server.start()
@@ -92,7 +93,7 @@ async def test_a_replica_says_how_far_behind_it_is_and_can_be_backed_up(replica:
 
 async def test_a_galera_node_that_is_not_synced_is_degraded(tmp_path: Path) -> None:
     assert _GALERA.exists(), "install Galera: run scripts/setup, or apt-get install galera-4"
-    with server_directory("mariadb") as directory:
+    with server_directory("mariadb", in_memory=True) as directory:
         server = MariaDBServer(
             directory,
             {

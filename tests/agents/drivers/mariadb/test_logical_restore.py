@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,8 @@ from contracts.errors import Conflict, Corrupt, InvalidInput, RunFailed
 from contracts.records import ArtifactRecord, RestoreTarget
 from tests.agents.drivers.mariadb.engine import LogicalUnderTest
 from tests.agents.drivers.playing import Backup, back_up, feed, restore
+from tests.servers.directories import server_directory
+from tests.servers.mariadb import MariaDBServer
 
 
 def renaming(**names: str) -> RestoreTarget:
@@ -196,6 +200,151 @@ async def test_a_dump_of_a_newer_server_is_refused_beforehand(logical: LogicalUn
     )  # fmt: skip
     with pytest.raises(RunFailed, match=r"is of MariaDB 99.1.2-MariaDB and the target has .*restore into 99.1 or newer"):
         await logical.restoring_driver().check_restore([record], logical.target())
+
+
+async def test_line_ends_of_windows_stay_in_routines(logical: LogicalUnderTest) -> None:
+    """Where they are part of texts, too."""
+    for statement in (
+        "CREATE DATABASE crlf",
+        "CREATE TABLE crlf.t (id int, x text DEFAULT 'a\r\nb' COMMENT 'c\r\nd')",
+        "CREATE FUNCTION crlf.f() RETURNS text DETERMINISTIC\r\nRETURN 'a\r\nb'",
+        "CREATE TRIGGER g BEFORE INSERT ON t FOR EACH ROW\r\nSET @x = 'a\r\nb'",
+        "CREATE VIEW crlf.v AS SELECT 'a\r\nb' AS x",
+        "CREATE EVENT crlf.e ON SCHEDULE EVERY 1 DAY DO\r\nSET @x = 'a\r\nb'",
+    ):
+        logical.server.query(statement, database=None if "DATABASE" in statement else "crlf")
+    before = await logical.content()
+    backup = await back_up(logical.driver())
+    await restore(logical.restoring_driver(), backup, logical.target(replace=True), only=["crlf"])
+    assert await logical.content() == before
+
+
+async def test_triggers_that_name_their_database_come_back_without_it_and_under_another_name(
+    logical: LogicalUnderTest,
+) -> None:
+    """They are dumped in their authors' words, but must not be made at the target before the tables are there."""
+    for statement in (
+        "CREATE DATABASE `od.d`",
+        "CREATE TABLE `od.d`.t (id int)",
+        "CREATE TABLE `od.d`.log (id int)",
+        "CREATE TRIGGER `od.d`.`a.``b` AFTER INSERT ON `od.d` . t FOR EACH ROW INSERT INTO log VALUES (NEW.id)",
+        "CREATE TRIGGER\n`od.d`.second\nbefore delete\non\n`od.d`.`t`\nfor each row set @x = 1",
+    ):
+        logical.server.query(statement)
+    backup = await back_up(logical.driver())
+    before = await logical.content()
+    await restore(logical.restoring_driver(), backup, renaming(**{"od.d": "copy"}), only=["od.d"])
+    after = await logical.content()
+    assert len(after["databases"].pop("copy")["triggers"]) == 2
+    assert after == before
+    logical.server.query("INSERT INTO copy.t VALUES (7)")
+    assert logical.server.query("SELECT * FROM copy.log") == [(7,)]
+    logical.server.query("DROP DATABASE `od.d`")
+    await restore(logical.restoring_driver(), backup, logical.target(), only=["od.d"])
+    assert len(logical.server.query("SHOW TRIGGERS FROM `od.d`")) == 2
+
+
+async def test_a_server_that_keeps_names_in_lower_case_gets_all_tables(logical: LogicalUnderTest, tmp_path: Path) -> None:
+    """And no placeholder stays of a view that cannot be made."""
+    logical.server.run_script("CREATE VIEW Shop.Fine AS SELECT id AS One FROM Shop.`Orders.2026`")
+    logical.server.query("INSERT INTO Shop.`Orders.2026` VALUES (1)")
+    backup = await back_up(logical.driver())
+    host = tmp_path / "other"
+    host.mkdir()
+    with server_directory("mariadb", in_memory=True) as directory:
+        server = MariaDBServer(directory, {"lower-case-table-names": "1"})
+        try:
+            server.start()
+            other = LogicalUnderTest(server, host, logical.options)
+            other.make_accounts()
+            (outcome,) = await restore(other.restoring_driver(), backup, other.target(), only=["Shop"])
+            assert outcome["database"] == "shop"
+            why = "it refers to a table, function or database that does not exist here"
+            assert outcome["warnings"] == [f"view 'across' of database 'shop' could not be made: {why}"]
+            assert server.query("SHOW FULL TABLES FROM shop") == [("fine", "VIEW"), ("orders.2026", "BASE TABLE")]
+            assert server.query("SELECT * FROM shop.fine") == [(1,)]
+            assert await other.leftovers() == []
+            with pytest.raises(InvalidInput, match="would both be restored as 'shop'"):
+                await other.restoring_driver().check_restore(backup.records, other.target())
+        finally:
+            server.kill()
+
+
+async def test_a_scratch_database_that_somebody_drops_does_not_replace_a_full_one_by_an_empty_one(
+    logical: LogicalUnderTest,
+) -> None:
+    backup = await back_up(logical.driver())
+    before = await logical.content()
+
+    async def drop() -> None:
+        ((name,),) = logical.server.query("SHOW DATABASES LIKE 'shop\\_\\_restoring%%'")
+        logical.server.query(f"DROP DATABASE `{name}`")
+
+    with pytest.raises(RunFailed, match="somebody has dropped database 'shop__restoring") as caught:
+        await restore_alone(logical, *artifact(backup, "shop"), confirm=drop)
+    assert caught.value.code == "restore.failed"
+    assert await logical.content() == before
+    assert await logical.leftovers() == []
+
+
+async def test_what_a_restore_that_was_cut_off_has_left_at_the_target_is_named_and_can_be_replaced(
+    logical: LogicalUnderTest,
+) -> None:
+    backup = await back_up(logical.driver())
+    before = await logical.content()
+    logical.server.query("ALTER DATABASE shop COMMENT %s", (f"{UNFINISHED}20261121T000000Z-aaaa",))
+    with pytest.raises(Conflict, match="which a restore that was cut off has left") as caught:
+        await logical.restoring_driver().check_restore([artifact(backup, "shop")[0]], logical.target())
+    assert caught.value.code == "restore.target_not_empty"
+    await restore(logical.restoring_driver(), backup, logical.target(replace=True), only=["shop"])
+    assert await logical.content() == before  # without that comment
+
+
+async def test_a_table_with_triggers_that_is_in_use_keeps_all_as_it_was(
+    logical: LogicalUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be replaced cannot be undone either: nothing has been done to it then."""
+    monkeypatch.setattr(placing, "LOCK_WAIT_S", 1.0)
+    monkeypatch.setattr(placing, "_UNDO_LOCK_WAIT_S", 1.0)
+    backup = await back_up(logical.driver())
+    logical.server.query("ALTER DATABASE shop CHARACTER SET latin1")
+    before = await logical.content()
+    with logical.server.connect("shop") as connection, connection.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute("SELECT * FROM customers")
+        with pytest.raises(RunFailed, match="end their transactions"):
+            await restore_alone(logical, *artifact(backup, "shop"))
+    assert await logical.content() == before
+    assert await logical.leftovers() == []
+
+
+async def test_a_session_that_holds_a_table_in_its_new_place_does_not_hold_up_the_restore_for_ever(
+    logical: LogicalUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By default a server waits for a day."""
+    monkeypatch.setattr(placing, "LOCK_WAIT_S", 1.0)
+    backup = await back_up(logical.driver())
+    before = await logical.content()
+    exchange = Placing._exchange
+    with logical.server.connect() as connection, connection.cursor() as cursor:
+
+        async def exchange_and_hold(self: Placing, *contents: Any) -> None:
+            await exchange(self, *contents)
+            cursor.execute("LOCK TABLES shop.customers WRITE")
+
+        release = Placing.undo
+
+        async def let_go_and_undo(self: Placing) -> None:
+            cursor.execute("UNLOCK TABLES")
+            await release(self)
+
+        monkeypatch.setattr(Placing, "_exchange", exchange_and_hold)
+        monkeypatch.setattr(Placing, "undo", let_go_and_undo)
+        async with asyncio.timeout(30):
+            with pytest.raises(RunFailed, match="loads 'shop' ended with status 1"):
+                await restore_alone(logical, *artifact(backup, "shop"))
+    assert await logical.content() == before
+    assert await logical.leftovers() == []
 
 
 def renamed(value: Any, old: str, new: str) -> Any:

@@ -69,3 +69,22 @@ def test_a_dump_that_ends_early_is_told(tmp_path: Path, cut: int) -> None:
         splitter.feed(_DUMP[:cut])
         splitter.end()
         assert splitter.missing() != ""
+
+
+@pytest.mark.parametrize("size", [1, 50, 10_000])
+def test_triggers_lose_the_name_of_their_database_and_nothing_else(tmp_path: Path, size: int) -> None:
+    head = b"\nDELIMITER ;;\n/*!50003 CREATE*/ /*!50017 DEFINER=`a TRIGGER b`@`%`*/ /*!50003 "
+    words = b"SELECT 'TRIGGER shop.x BEFORE INSERT ON shop.t FOR EACH ROW'"
+    body = b" FOR EACH ROW INSERT INTO `shop`.`log` " + words + b" */;;\nDELIMITER ;\n"
+    triggers = [
+        (b"TRIGGER `sh``.op`.`a` BEFORE INSERT ON `sh``.op`.`t`", b"TRIGGER `a` BEFORE INSERT ON `t`"),
+        (b"trigger IF NOT EXISTS shop . a\nAFTER\tDELETE ON t", b"trigger IF NOT EXISTS a\nAFTER\tDELETE ON t"),
+        (b"TRIGGER a AFTER UPDATE ON \xc3\xb6 . t", b"TRIGGER a AFTER UPDATE ON t"),
+        (b"TRIGGER /* odd */ a AFTER UPDATE ON t", b"TRIGGER /* odd */ a AFTER UPDATE ON t"),
+    ]
+    given = b"".join(head + one + body for one, _ in triggers)
+    data = _SANDBOX + _MAIN + given + _EVENTS + _ROUTINES + _END
+    with DumpSplitter(tmp_path, knows_sandbox=True) as splitter:
+        main = b"".join(splitter.feed(data[at : at + size]) for at in range(0, len(data), size)) + splitter.end()
+        assert main == _SANDBOX + _MAIN + b"".join(head + wanted + body for _, wanted in triggers)
+        assert splitter.missing() == ""

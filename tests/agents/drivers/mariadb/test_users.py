@@ -101,6 +101,18 @@ async def test_accounts_of_a_physical_backup_can_be_made_in_a_running_server(phy
     assert accounts(physical) == before
 
 
+async def test_rights_of_public_are_a_warning(logical: LogicalUnderTest) -> None:
+    words = "rights of PUBLIC are not in the backup of accounts"
+    assert not any(words in warning for warning in (await logical.driver().plan_backup()).warnings)
+    logical.server.query("GRANT SELECT ON shop.orders TO PUBLIC")
+    try:
+        backup = await back_up(logical.driver())
+        assert b"PUBLIC" not in artifact(backup)[1]
+        assert any(words in warning for warning in backup.warnings)
+    finally:
+        logical.server.query("REVOKE ALL PRIVILEGES, GRANT OPTION FROM PUBLIC")
+
+
 def accounts(engine: Any) -> dict[Any, Any]:
     with engine.server.connect() as connection:
         found: dict[Any, Any] = read_content(connection)["accounts"]
