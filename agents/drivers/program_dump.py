@@ -8,7 +8,7 @@ from typing import Final
 from agents.processes import Child, ExitStatus
 from contracts.errors import RunFailed
 
-_EXIT_TIMEOUT_S: Final = 60.0
+_EXIT_TIMEOUT_S: Final = 120.0
 """From the end of its output to the end of a program: it only has to say goodbye to the server."""
 
 

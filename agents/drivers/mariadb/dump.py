@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import signal
 import tempfile
@@ -21,6 +20,7 @@ from agents.drivers.mariadb.option_file import login
 from agents.drivers.mariadb.quoting import quote_account
 from agents.drivers.mariadb.server import ServerFacts, look_at_grants, look_at_server
 from agents.drivers.mariadb.tools import PACKAGES, find_program
+from agents.drivers.program_dump import ProgramDump
 from agents.processes import Child, Command, start
 from contracts.errors import RunFailed
 from contracts.services import MariaDBOptions
@@ -34,39 +34,24 @@ _POSITION: Final = re.compile(
     r"(?:, GTID of the last change '(?P<gtid>[^']*)')?"
 )
 _SHOWN: Final = 20
-_EXIT_TIMEOUT_S: Final = 120.0
-"""From the end of its output to the end of a program: it only has to say goodbye to the server."""
 
 
-class MariaDBDump:
+class MariaDBDump(ProgramDump):
     """`DumpSource` of one artifact."""
 
     def __init__(
         self, child: Child, artifact: PlannedArtifact, client: Client, broken: Sequence[str], note: NotePosition
     ) -> None:
-        self._child = child
+        super().__init__(child)
         self._artifact = artifact
         self._client = client
         self._broken = broken
         self._note = note
 
-    @property
-    def fd(self) -> int:
-        return self._child.stdout_fd
-
-    @property
-    def pid(self) -> int:
-        return self._child.pid
-
     async def finish(self, plain_bytes: int, head: bytes, tail: bytes) -> list[str]:
         """The program's warnings.  Raises: RunFailed `dump.failed`, `dump.incomplete`, `engine.*`."""
         program, physical = self._child.command.name, self._artifact.kind == DATADIR_KIND
-        try:
-            async with asyncio.timeout(_EXIT_TIMEOUT_S):
-                status = await self._child.wait()
-        except TimeoutError:
-            what = f"{program} closed its output but did not end within {_EXIT_TIMEOUT_S:g} s"
-            raise RunFailed("dump.failed", what, detail=self._child.stderr or None) from None
+        status = await self.exit_status()
         words, connection = self._child.stderr, self._client.connection
         if not status.ok:
             raise (
