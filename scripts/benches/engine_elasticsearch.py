@@ -1,4 +1,4 @@
-"""Elasticsearch: one index of many small documents, beside `elasticdump` with larger batches than it takes by itself."""
+"""Elasticsearch: one index of many small documents, beside `elasticdump` as it comes, and with larger batches."""
 
 from __future__ import annotations
 
@@ -11,19 +11,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from agents.drivers.elasticsearch.connection import ElasticsearchConnection
+from agents.drivers.elasticsearch.driver import ElasticsearchDriver
 from contracts.services import ElasticsearchOptions
 from scripts.benches.cost import Cost
 from scripts.benches.engine_case import Case, Prepare, target
 from scripts.benches.peer_side import Pipeline
-from tests.agents.drivers.elasticsearch.elasticdump_program import elasticdump
+from tests.agents.drivers.elasticsearch.elasticdump_program import elasticdump, run_elasticdump
+from tests.agents.drivers.playing import back_up, restore
 from tests.servers.elasticsearch import ELASTICSEARCH, SearchNode, jars
 
 _INDEX: Final = "bench"
 _MIB: Final = 1024 * 1024
 _DOCUMENT_BYTES: Final = 520
 _BATCH: Final = 5000
-_LIMIT: Final = "--limit=1000"
-"""Ten times its default, with which it is slower still."""
+_PEERS: Final = (("elasticdump", ()), ("elasticdump --limit=1000", ("--limit=1000",)))
+"""As everybody has it who does not look into its options (100 documents a request), and as those who do."""
+_WARM: Final = "warm"
 _MAPPING: Final = {
     "settings": {"number_of_shards": 1, "number_of_replicas": 0},
     "mappings": {
@@ -43,28 +47,31 @@ _MAPPING: Final = {
     },
 }
 _RESTORE: Final = (
-    '"$1" --quiet --type=index --input="$2" --output="$3" && exec "$1" --quiet --type=data "$4" --input="$" --output="$3"'
+    'program="$1" definition="$2" url="$3"; shift 3; '
+    '"$program" --quiet --type=index --input="$definition" --output="$url" && '
+    'exec "$program" --quiet --type=data "$@" --input="$" --output="$url"'
 )
 
 
 def cases(size_mib: int) -> Iterator[tuple[str, Prepare]]:
     count = size_mib * _MIB // _DOCUMENT_BYTES
-    yield f"elasticsearch, {size_mib} MiB in {count} documents", partial(_index, count)
+    for peer, options in _PEERS:
+        yield f"elasticsearch, {size_mib} MiB in {count} documents, beside {peer}", partial(_index, count, peer, options)
 
 
 @asynccontextmanager
-async def _index(count: int, directory: Path) -> AsyncIterator[Case]:
+async def _index(count: int, peer: str, peer_options: tuple[str, ...], directory: Path) -> AsyncIterator[Case]:
     server = SearchNode(directory, ELASTICSEARCH, await asyncio.to_thread(jars, ELASTICSEARCH), short_lived=False)
     program = str(await asyncio.to_thread(elasticdump))
     url = f"{server.url}/{_INDEX}"
     definition = directory / "index.json"
 
     async def back_up(pipeline: Pipeline) -> Cost:
-        argv = [program, "--quiet", "--type=data", _LIMIT, f"--input={url}", "--output=$"]
+        argv = [program, "--quiet", "--type=data", *peer_options, f"--input={url}", "--output=$"]
         return await asyncio.to_thread(pipeline.upload, argv, {}, keep=True)
 
     async def restore(pipeline: Pipeline, identity_file: str) -> Cost:
-        argv = ["sh", "-c", _RESTORE, "sh", program, str(definition), url, _LIMIT]
+        argv = ["sh", "-c", _RESTORE, "sh", program, str(definition), url, *peer_options]
         cost = await asyncio.to_thread(pipeline.fetch, argv, {}, identity_file)
         await check_restored()
         return cost
@@ -83,11 +90,12 @@ async def _index(count: int, directory: Path) -> AsyncIterator[Case]:
         server.ask("PUT", f"/{_INDEX}", _MAPPING)
         await asyncio.to_thread(_fill, server, count)
         definition.write_text(json.dumps(json.dumps({_INDEX: _MAPPING})) + "\n")
+        await _warm(server, program, directory, peer_options)
         yield Case(
             connection={"kind": "elasticsearch", "url": server.url},
             options=ElasticsearchOptions(include=[_INDEX], cluster_metadata=False),
             target=target(),
-            peer_name="elasticdump --limit=1000 | zstd | age | rclone",
+            peer_name=f"{peer} | zstd | age | rclone",
             make_room=make_room,
             check_restored=check_restored,
             peer_backup=back_up,
@@ -108,8 +116,22 @@ def _fill(server: SearchNode, count: int) -> None:
         assert not answer["errors"]
     server.ask("POST", f"/{_INDEX}/_forcemerge?max_num_segments=5")
     server.ask("POST", f"/{_INDEX}/_refresh")
-    for page in range(40):  # a server that has just started is still slow at what it has never done
-        server.ask("POST", f"/{_INDEX}/_search", {"size": 1000, "sort": [{"duration_ms": "asc"}], "from": page})
+
+
+async def _warm(server: SearchNode, program: str, directory: Path, peer_options: tuple[str, ...]) -> None:
+    """A server that has just started is slow at what it has never done: so it does it once for either side, unmeasured."""
+    options = ElasticsearchOptions(include=[_INDEX], cluster_metadata=False)
+    connection = ElasticsearchConnection(url=server.url)
+    driver = ElasticsearchDriver(connection, options, runtime_dir=directory, work_dir=directory)
+    await restore(driver, await back_up(driver), target(rename={_INDEX: _WARM}))
+    server.ask("DELETE", f"/{_WARM}")
+    dumped = directory / "warm.json"
+    data = ["--quiet", "--type=data", *peer_options]
+    await asyncio.to_thread(run_elasticdump, Path(program), *data, f"--input={server.url}/{_INDEX}", f"--output={dumped}")
+    server.ask("PUT", f"/{_WARM}", _MAPPING)
+    await asyncio.to_thread(run_elasticdump, Path(program), *data, f"--input={dumped}", f"--output={server.url}/{_WARM}")
+    server.ask("DELETE", f"/{_WARM}")
+    dumped.unlink()
 
 
 def _document(drawn: random.Random, words: list[str], number: int) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from io import BytesIO
@@ -13,8 +14,10 @@ import msgspec
 
 from agents.datapath.threads import first_reason
 from agents.drivers.elasticsearch.cluster import reason_of
+from agents.drivers.elasticsearch.indices import failed
 from agents.drivers.elasticsearch.lines import NO_ROUTING, Document
 from agents.drivers.http_engine import EngineHttp, EngineRefused, quote_path
+from agents.processes import uncancelled
 from contracts.errors import RunFailed
 
 REQUEST_BYTES: Final = 4 * 1024 * 1024
@@ -27,7 +30,15 @@ _TRIES: Final = 12
 _FIRST_WAIT_S: Final = 0.1
 _LONGEST_WAIT_S: Final = 15.0
 _REQUEST_TIMEOUT_S: Final = 300.0
+_LAST_ANSWER_S: Final = 10.0
+"""How long a request's answer is waited for when the restore was given up."""
 _STATUSES: Final = {"filter_path": "errors,items.*.status,items.*.error"}
+
+_QUOTED: Final = re.compile(
+    r"(Preview of field's value: |[Ff]or input string: |failed to parse date field )['\"\[].*?['\"\]](?=$|[\s:.,)])",
+    re.DOTALL,
+)
+"""Where the words of a cluster have a value of the document in them."""
 
 Operation = tuple[msgspec.Raw | bytes, ...]
 """A document's two lines, in pieces."""
@@ -50,16 +61,22 @@ _items: Final = msgspec.json.Decoder(list[dict[str, _Item]])
 class Loader:
     """Documents on their way into one index."""
 
-    def __init__(self, http: EngineHttp, index: str, group: asyncio.TaskGroup, wait_s: float) -> None:
+    def __init__(
+        self, http: EngineHttp, index: str, group: asyncio.TaskGroup, wait_s: float, words: str, pipeline: str
+    ) -> None:
         self._http = http
-        self._index = index
+        self._path = f"{quote_path(index)}/_bulk"
+        self._params = _STATUSES | ({"pipeline": pipeline} if pipeline else {})
+        self._words = words
         self._group = group
         self._slots = asyncio.Semaphore(PARALLEL)
         self._operations: list[Operation] = []
         self._size = 0
         self._wait_s = wait_s
         self.documents = 0
-        """Taken so far."""
+        """Handed in so far."""
+        self.taken = 0
+        """That the cluster has said it has."""
 
     async def add(self, document: Document) -> None:
         """Returns when there is room for more."""
@@ -81,7 +98,7 @@ class Loader:
             return
         operations, self._operations, self._size = self._operations, [], 0
         await self._slots.acquire()
-        self._group.create_task(self._send(operations), name=f"bulk:{self._index}")
+        self._group.create_task(self._send(operations), name=f"bulk:{self._words}")
 
     async def _send(self, operations: Sequence[Operation]) -> None:
         try:
@@ -95,7 +112,7 @@ class Loader:
                     wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
             raise RunFailed(
                 "restore.failed",
-                f"the cluster at {self._http.url} has been too busy to take documents of {self._index!r} {_TRIES} times in "
+                f"the cluster at {self._http.url} has been too busy to take documents of {self._words!r} {_TRIES} times in "
                 f"a row: {why}. Restore again when it has less to do",
             )
         finally:
@@ -105,27 +122,37 @@ class Loader:
         """(what has to be sent again, why).  Raises: RunFailed `restore.failed` for what would fail again."""
         body = b"".join([piece for operation in operations for piece in operation])
         try:
-            answer = await self._http.send(
-                "POST",
-                f"{quote_path(self._index)}/_bulk",
-                data=BytesIO(body),  # sent piece by piece: other requests get their turn in between
-                params=_STATUSES,
-                headers={"Content-Type": "application/x-ndjson"},
-                timeout_s=_REQUEST_TIMEOUT_S,
-            )
+            answer = await self._request(body)
         except EngineRefused as exc:
             if exc.status in _BUSY:
                 return operations, reason_of(exc)
-            if exc.code == "engine.refused":
-                what = f"the cluster refused documents of {self._index!r}: {reason_of(exc)}"
-                raise RunFailed("restore.failed", what, detail=exc.detail) from exc
-            raise
+            raise failed(f"the cluster refused documents of {self._words!r}", exc) from exc
         return self._judge(operations, answer)
+
+    async def _request(self, body: bytes) -> bytes:
+        """Its answer is waited for even when nobody wants it any more: a request that the cluster has not looked at yet
+        would make the index anew after it was deleted."""
+        request = asyncio.create_task(
+            self._http.send(
+                "POST",
+                self._path,
+                data=BytesIO(body),  # sent piece by piece: other requests get their turn in between
+                params=self._params,
+                headers={"Content-Type": "application/x-ndjson"},
+                timeout_s=_REQUEST_TIMEOUT_S,
+            )
+        )
+        try:
+            return await asyncio.shield(request)
+        except asyncio.CancelledError:
+            await uncancelled(_ended(request), name=f"bulk:{self._words}:end")
+            raise
 
     def _judge(self, operations: Sequence[Operation], answer: bytes) -> tuple[Sequence[Operation], str]:
         try:
             decoded = _answers.decode(answer)
             if not decoded.errors:
+                self.taken += len(operations)
                 return [], ""
             items = [next(iter(item.values())) for item in _items.decode(decoded.items)]
         except (msgspec.DecodeError, StopIteration) as exc:
@@ -133,17 +160,18 @@ class Loader:
         if len(items) != len(operations):
             raise RunFailed(
                 "restore.failed",
-                f"the cluster was sent {len(operations)} documents of {self._index!r} and answered for {len(items)}",
+                f"the cluster was sent {len(operations)} documents of {self._words!r} and answered for {len(items)}",
             )
         again: list[Operation] = []
         why = ""
         for operation, item in zip(operations, items, strict=True):
             if item.status < 300:
+                self.taken += 1
                 continue
             if item.status not in _BUSY:
                 raise RunFailed(
                     "restore.failed",
-                    f"the cluster refused a document of {self._index!r} with status {item.status}: {_words(item.error)}",
+                    f"the cluster refused a document of {self._words!r} with status {item.status}: {_words(item.error)}",
                     detail=f"the document's _id is {bytes(operation[1]).decode(errors='replace')}",
                 )
             again.append(operation)
@@ -152,18 +180,31 @@ class Loader:
 
 
 @asynccontextmanager
-async def loading(http: EngineHttp, index: str, *, wait_s: float = _FIRST_WAIT_S) -> AsyncIterator[Loader]:
-    """Leaving waits until the cluster has taken everything.  `wait_s` is the first wait when it is too busy.
+async def loading(
+    http: EngineHttp, index: str, *, words: str, pipeline: str = "", wait_s: float = _FIRST_WAIT_S
+) -> AsyncIterator[Loader]:
+    """Leaving waits until the cluster has taken everything.
+
+    `words` names the index in errors, where it has another name while it is loaded; `pipeline` is asked for instead of the
+    index's own, `_none` for none; `wait_s` is the first wait when the cluster is too busy.
 
     Raises: RunFailed `restore.failed`, `engine.*`.
     """
     try:
         async with asyncio.TaskGroup() as group:
-            loader = Loader(http, index, group, wait_s)
+            loader = Loader(http, index, group, wait_s, words, pipeline)
             yield loader
             await loader.flush()
     except BaseExceptionGroup as several:
         raise first_reason(several) from None
+
+
+async def _ended(request: asyncio.Task[bytes]) -> None:
+    await asyncio.wait([request], timeout=_LAST_ANSWER_S)
+    request.cancel()
+    await asyncio.wait([request])
+    if not request.cancelled():
+        request.exception()  # nobody's any more
 
 
 def _length(piece: msgspec.Raw | bytes) -> int:
@@ -171,9 +212,11 @@ def _length(piece: msgspec.Raw | bytes) -> int:
 
 
 def _words(error: Any) -> str:
-    if isinstance(error, dict):
-        cause = error.get("caused_by")
-        words = str(error.get("reason") or error.get("type") or "no reason given")
-        reason = cause.get("reason") if isinstance(cause, dict) else None
-        return f"{words}: {reason}" if reason and str(reason) not in words else words
-    return str(error or "no reason given")
+    """Without what the cluster quotes of the document: errors are read by more people than documents are."""
+    if not isinstance(error, dict):
+        return str(error or "no reason given")
+    cause = error.get("caused_by")
+    words = str(error.get("reason") or error.get("type") or "no reason given")
+    reason = cause.get("reason") if isinstance(cause, dict) else None
+    said = f"{words}: {reason}" if reason and str(reason) not in words else words
+    return _QUOTED.sub(lambda found: f"{found[1]}…", said)

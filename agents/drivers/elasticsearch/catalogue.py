@@ -209,7 +209,9 @@ def listed(names: Iterable[str], most: int = 10) -> str:
 
 async def _count(http: EngineHttp, path: str, most: int) -> dict[str, int]:
     """Documents by index; an index without any is not in it."""
-    body = {"size": 0, "track_total_hits": True, "aggs": {"n": {"terms": {"field": "_index", "size": most}}}}
+    # A bucket's own number believes what documents say in `_doc_count`.
+    exact = {"n": {"value_count": {"field": "_index"}}}
+    body = {"size": 0, "track_total_hits": True, "aggs": {"n": {"terms": {"field": "_index", "size": most}, "aggs": exact}}}
     answer = await http.ask(
         "POST",
         f"{path}/_search",
@@ -219,7 +221,7 @@ async def _count(http: EngineHttp, path: str, most: int) -> dict[str, int]:
     )
     try:
         buckets = answer.get("aggregations", {}).get("n", {}).get("buckets", [])
-        return {bucket["key"]: bucket["doc_count"] for bucket in buckets}
+        return {bucket["key"]: int(bucket["n"]["value"]) for bucket in buckets}
     except (AttributeError, KeyError, TypeError) as exc:
         raise RunFailed("engine.refused", f"the cluster at {http.url} did not count its documents: {answer}") from exc
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from agents.drivers.elasticsearch.catalogue import listed, look_at_indices, look_at_streams
 from agents.drivers.elasticsearch.cluster import look_at_cluster
+from agents.drivers.elasticsearch.index_settings import is_true
 from agents.drivers.elasticsearch.indices import FoundIndex, count_documents, find_index
 from agents.drivers.elasticsearch.metadata import CLUSTER_KIND
-from agents.drivers.elasticsearch.names import is_ours, leftovers_of, why_not
+from agents.drivers.elasticsearch.names import how_to_have_back, is_ours, leftovers_of, why_not
 from agents.drivers.elasticsearch.planning import STREAM
 from agents.drivers.http_engine import EngineHttp
 from contracts.errors import Conflict, InvalidInput, RunFailed
@@ -64,7 +65,7 @@ async def check_restore(http: EngineHttp, artifacts: list[ArtifactRecord], targe
             raise Conflict(
                 "restore.target_not_empty",
                 f"a restore of {name!r} was cut off; the former index is still there as {kept[-1]!r}. Restore with "
-                f"--replace to lose it, or have it back: POST /{kept[-1]}/_clone/{name}",
+                f"--replace to lose it, or have it back: {how_to_have_back(kept[-1], name)}",
             )
     for stream in sorted(streams):
         await require_stream_free(http, stream, replace=target.replace)
@@ -89,6 +90,12 @@ async def require_index_free(http: EngineHttp, name: str, *, replace: bool) -> F
         )
     if found.settings.get("index.verified_before_close") in ("true", True):
         raise Conflict("restore.target_not_empty", f"index {name!r} is closed: open or delete it, and restore again")
+    if is_true(found.settings.get("index.blocks.read_only")):
+        raise Conflict(
+            "restore.target_not_empty",
+            f"index {name!r} is read-only, so the cluster would not let it be replaced: set its index.blocks.read_only to "
+            "null, or delete it, and restore again",
+        )
     return found
 
 

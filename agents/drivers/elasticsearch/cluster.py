@@ -17,9 +17,12 @@ from contracts.errors import RunFailed
 NAME: Final = "the cluster"
 ABSENT: Final = frozenset({400, 404, 405})
 """What clusters answer for a part of the API that they do not have; it depends on the kind and version which."""
+BLOCKED: Final = "cluster_block_exception"
+"""An index, or the whole cluster, that was forbidden to be read or written to; it has the status of a missing right."""
 _OLDEST: Final = {"elasticsearch": (7, 4), "opensearch": (1, 0)}
 """Until then there is no `_clone`, and documents have types."""
 _SHARD_DOC_SINCE: Final = {"elasticsearch": (7, 12), "opensearch": (3, 3)}
+_HIDES_VECTORS_SINCE: Final = (9, 2)
 _TITLES: Final = {"elasticsearch": "Elasticsearch", "opensearch": "OpenSearch"}
 
 
@@ -49,6 +52,11 @@ class ClusterFacts(msgspec.Struct, frozen=True, kw_only=True):
     def has_shard_doc(self) -> bool:
         """Whether a point in time can be read in the order of `_shard_doc`, which is what makes reading it cheap."""
         return self.release >= _SHARD_DOC_SINCE.get(self.distribution, (0, 0))
+
+    @property
+    def hides_vectors(self) -> bool:
+        """Whether a search leaves vectors out of `_source` unless it is told not to."""
+        return self.distribution == "elasticsearch" and self.release >= _HIDES_VECTORS_SINCE
 
 
 class _Version(msgspec.Struct, frozen=True, kw_only=True):

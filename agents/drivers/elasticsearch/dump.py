@@ -55,8 +55,16 @@ class _DocumentWriter:
                         f"index {self._index!r} has a document of {len(lines) // 1048576} MiB; more than "
                         f"{MAX_MEMBER_BYTES // 1048576} MiB cannot be backed up. Leave the index out with --exclude",
                     )
-                self._number += 1
-                await self._members.add(data_member(self._number), lines)
+                await self._add(lines)
+
+    async def end(self) -> None:
+        """There is a file of documents even when there are none: `tar` fails for a pattern that nothing matches."""
+        if self._number == 0:
+            await self._add(b"")
+
+    async def _add(self, lines: bytes) -> None:
+        self._number += 1
+        await self._members.add(data_member(self._number), lines)
 
 
 async def dump_index(
@@ -95,6 +103,7 @@ async def dump_index(
 
             shards = _number(settings.get("index.number_of_shards"), 1)
             documents = await reader.read(writer.take, size, shards=shards)
+        await writer.end()
         await members.add(COUNT_MEMBER, msgspec.json.encode(Count(documents=documents)) + b"\n")
         await members.end()
     return warnings

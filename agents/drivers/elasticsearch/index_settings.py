@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+HIDDEN: Final = "index.hidden"
 _OF_THE_OLD_ONE: Final = (
     "index.uuid",
     "index.creation_date",
@@ -25,6 +26,7 @@ _OF_THE_OLD_ONE: Final = (
 )
 """What says which index it was, not how it is; the cluster makes it anew, and takes none of it."""
 _LATER: Final = (
+    "index.hidden",
     "index.number_of_replicas",
     "index.auto_expand_replicas",
     "index.refresh_interval",
@@ -36,10 +38,11 @@ _LATER: Final = (
     "index.plugins.index_state_management.",
     "index.opendistro.index_state_management.",
 )
-"""What would slow the load, change documents, forbid writing or have the index removed before it is whole."""
+"""What would have the index found or removed before it is whole, slow the load, change documents or forbid writing."""
 _LAST: Final = ("index.routing.allocation.",)
 """What may say that no node of this cluster is fit: told to the index when it has its shards already."""
 _LOADING: Final[Mapping[str, str]] = {
+    HIDDEN: "true",  # applications that search `*` must not find it, nor templates for all indices change it
     "index.number_of_replicas": "0",
     "index.refresh_interval": "-1",
     "index.default_pipeline": "_none",
@@ -47,6 +50,7 @@ _LOADING: Final[Mapping[str, str]] = {
     "index.translog.durability": "async",
 }
 _DEFAULTS: Final[Mapping[str, str | None]] = {
+    HIDDEN: None,
     "index.number_of_replicas": "1",
     "index.auto_expand_replicas": None,
     "index.refresh_interval": None,
@@ -67,6 +71,14 @@ class SettingsPlan(msgspec.Struct, frozen=True, kw_only=True):
     """For the one that is made of it in its place."""
     placed: dict[str, Any]
     """For that one, when it is there."""
+
+    def without(self, unknown: str) -> SettingsPlan:
+        """For a cluster that does not know that setting."""
+        return SettingsPlan(
+            creating={name: value for name, value in self.creating.items() if name != unknown},
+            placing={name: value for name, value in self.placing.items() if name != unknown},
+            placed={name: value for name, value in self.placed.items() if name != unknown},
+        )
 
 
 def plan_settings(settings: Mapping[str, Any]) -> SettingsPlan:

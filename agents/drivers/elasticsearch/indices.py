@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
-from agents.drivers.elasticsearch.cluster import reason_of
+from agents.drivers.elasticsearch.cluster import BLOCKED, error_type, reason_of
 from agents.drivers.elasticsearch.index_settings import flatten
 from agents.drivers.http_engine import EngineHttp, EngineRefused, quote_path
 from contracts.errors import RunFailed
 
 _WORK_TIMEOUT_S: Final = 180.0
 _SHARDS_TIMEOUT: Final = "120s"
+_UNKNOWN_SETTING: Final = re.compile(r"unknown setting \[([^\]]+)\]")
 
 
 class FoundIndex(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,9 +127,15 @@ async def health_of(http: EngineHttp, index: str) -> str:
     return (rows[0].get("health") or "") if rows and rows[0].get("status") == "open" else ""
 
 
+def unknown_setting(exc: EngineRefused) -> str:
+    """The setting that the cluster does not know, which is why it refused; empty when that is not why."""
+    found = _UNKNOWN_SETTING.search(reason_of(exc))
+    return found[1] if found else ""
+
+
 def failed(what: str, exc: EngineRefused) -> RunFailed:
-    """The refusal as the restore's failure; a missing right stays one."""
-    if exc.code != "engine.refused":
+    """The refusal as the restore's failure; a missing right stays one.  A block is none, though its status is the same."""
+    if exc.code != "engine.refused" and error_type(exc) != BLOCKED:
         return exc
     return RunFailed("restore.failed", f"{what}: {reason_of(exc)}", detail=exc.detail)
 

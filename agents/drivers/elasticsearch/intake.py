@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final
 
 import msgspec
 
 from agents.drivers.elasticsearch.bulk import Loader, loading
 from agents.drivers.elasticsearch.catalogue import look_at_indices
-from agents.drivers.elasticsearch.cluster import reason_of
-from agents.drivers.elasticsearch.index_settings import SettingsPlan, plan_settings
+from agents.drivers.elasticsearch.index_settings import HIDDEN, SettingsPlan, plan_settings
 from agents.drivers.elasticsearch.indices import (
     FoundIndex,
     count_documents,
@@ -19,6 +17,7 @@ from agents.drivers.elasticsearch.indices import (
     failed,
     find_index,
     refresh_index,
+    unknown_setting,
 )
 from agents.drivers.elasticsearch.lines import (
     COUNT_MEMBER,
@@ -35,7 +34,6 @@ from agents.drivers.members import read_members
 from agents.drivers.pipes import PipeReader
 from contracts.errors import Corrupt, RunFailed
 
-_UNKNOWN_SETTING: Final = re.compile(r"unknown setting \[([^\]]+)\]")
 _MOST_UNKNOWN: Final = 50
 _OF_STREAMS: Final = ("_data_stream_timestamp", "_tsid")
 """Fields that only indices of data streams may have in their mapping."""
@@ -52,6 +50,7 @@ class ScratchIndex:
         self.settings: SettingsPlan = plan_settings({})
         self._http = http
         self._target = target
+        self._uuid = ""
 
     async def take_in(self, pipe: PipeReader) -> None:
         """Everything in the artifact is in the index, and counted.
@@ -67,7 +66,7 @@ class ScratchIndex:
         await self._drop_leftovers()
         await self._create()
         said: int | None = None
-        async with loading(self._http, self.name) as loader:
+        async with loading(self._http, self.name, words=self._target) as loader:
             async for name, content in members:
                 if name == COUNT_MEMBER:
                     said = _parse_count(content)
@@ -89,21 +88,29 @@ class ScratchIndex:
                 await loader.add(parse_document(line, name))
 
     async def _create(self) -> None:
-        settings = dict(self.settings.creating)
         for _ in range(_MOST_UNKNOWN):
             try:
-                await create_index(self._http, self.name, {"settings": settings, "mappings": self._mappings()})
+                body = {"settings": self.settings.creating, "mappings": self._mappings()}
+                await create_index(self._http, self.name, body)
                 break
             except EngineRefused as exc:
-                unknown = _UNKNOWN_SETTING.search(reason_of(exc))
-                if unknown is None or unknown[1] not in settings:
+                if not self.leave_out(unknown_setting(exc)):
                     raise failed(f"the cluster refused to make index {self._target!r}", exc) from exc
-                del settings[unknown[1]]
-                self.warnings.append(f"{self._target!r}: this cluster does not know the setting {unknown[1]}, left out")
         found = await find_index(self._http, self.name)
-        if isinstance(found, FoundIndex) and found.aliases:
-            # A template for all indices would have it found by applications before it is whole.
-            await self._drop_aliases(found)
+        if isinstance(found, FoundIndex):
+            self._uuid = found.uuid
+            if found.aliases:  # a template for all indices would have it found by applications before it is whole
+                await self._drop_aliases(found)
+
+    def leave_out(self, setting: str) -> bool:
+        """Goes on without a setting that this cluster does not know; whether that changes anything."""
+        without = self.settings.without(setting)
+        if without == self.settings:
+            return False
+        self.settings = without
+        if setting != HIDDEN:
+            self.warnings.append(f"{self._target!r}: this cluster does not know the setting {setting}, left out")
+        return True
 
     async def _drop_aliases(self, found: FoundIndex) -> None:
         actions = [{"remove": {"index": self.name, "alias": alias}} for alias in found.aliases]
@@ -121,6 +128,13 @@ class ScratchIndex:
         if said is not None and said != read:
             raise Corrupt("artifact.corrupt", f"the artifact says that it has {said} documents, and has {read}")
         await refresh_index(self._http, self.name)
+        there = await find_index(self._http, self.name)
+        if not isinstance(there, FoundIndex) or there.uuid != self._uuid:
+            raise RunFailed(
+                "restore.failed",
+                f"the index that {self._target!r} was loaded into was deleted meanwhile: is another restore of it under "
+                "way? Let one of them end, and restore again",
+            )
         found = await count_documents(self._http, self.name)
         if found != read:
             raise RunFailed(

@@ -37,14 +37,22 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
         return self.list_path or self.path
 
 
+_DATES: Final = frozenset({"created_date", "created_date_millis", "modified_date", "modified_date_millis"})
+"""What Elasticsearch 9.2 and later show of templates and pipelines, and refuse to be told."""
+
+
+def _told(body: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in body.items() if key not in _DATES}
+
+
 def _by_name(answer: Any) -> Objects:
     """`{name: body}`."""
-    return {name: body for name, body in answer.items() if isinstance(body, dict)}
+    return {name: _told(body) for name, body in answer.items() if isinstance(body, dict)}
 
 
 def _named(key: str, field: str) -> Callable[[Any], Objects]:
     def parse(answer: Any) -> Objects:
-        return {one["name"]: one[field] for one in answer.get(key, [])}
+        return {one["name"]: _told(one[field]) for one in answer.get(key, [])}
 
     return parse
 

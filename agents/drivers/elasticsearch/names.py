@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -34,11 +35,13 @@ def why_not(name: str) -> str:
 
 
 def scratch_name(run_id: str, target: str) -> str:
-    return f"{RESTORING}{run_id.lower()}-{_digest(target)}"
+    """Another one with each call: what an earlier attempt of the run has left, or still loads, is not this one's."""
+    return f"{RESTORING}{run_id.lower()}-{secrets.token_hex(2)}-{_digest(target)}"
 
 
 def replaced_name(run_id: str, target: str) -> str:
-    return f"{REPLACED}{run_id.lower()}-{_digest(target)}"
+    """Another one with each call, as that of `scratch_name`."""
+    return f"{REPLACED}{run_id.lower()}-{secrets.token_hex(2)}-{_digest(target)}"
 
 
 def leftovers_of(names: Iterable[str], target: str) -> tuple[list[str], list[str]]:
@@ -46,6 +49,12 @@ def leftovers_of(names: Iterable[str], target: str) -> tuple[list[str], list[str
     ending = f"-{_digest(target)}"
     ours = [name for name in names if name.endswith(ending)]
     return [name for name in ours if name.startswith(RESTORING)], [name for name in ours if name.startswith(REPLACED)]
+
+
+def how_to_have_back(kept: str, target: str) -> str:
+    """The request that makes the former index of what a restore has kept of it."""
+    settings = '{"settings": {"index.blocks.write": null, "index.hidden": null, "index.number_of_replicas": 1}}'
+    return f"POST /{kept}/_clone/{target} {settings}"
 
 
 def is_ours(name: str) -> bool:

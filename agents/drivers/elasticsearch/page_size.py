@@ -23,6 +23,14 @@ class PageSize:
         self.documents = max(1, min(guess, _FIRST_MOST, self._most))
         """Of the next page."""
 
+    def was_too_large(self) -> bool:
+        """A page was larger than what can be held, as happens where large documents come after small ones; whether the
+        next one can be smaller."""
+        if self.documents == 1:
+            return False
+        self.documents = max(1, self.documents // 16)
+        return True
+
     def saw(self, documents: int, size_bytes: int) -> None:
         """A page of so many documents had so many bytes."""
         if documents == 0:

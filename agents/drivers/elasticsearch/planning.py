@@ -23,6 +23,7 @@ from agents.drivers.elasticsearch.cluster import ClusterFacts, look_at_cluster, 
 from agents.drivers.elasticsearch.cluster_dump import read_part
 from agents.drivers.elasticsearch.connection import ElasticsearchConnection
 from agents.drivers.elasticsearch.metadata import CLUSTER_FORMAT, CLUSTER_KIND, PARTS, parse_part
+from agents.drivers.elasticsearch.names import REPLACED, how_to_have_back
 from agents.drivers.http_engine import EngineHttp
 from contracts.errors import RunFailed
 from contracts.services import ElasticsearchOptions
@@ -139,10 +140,16 @@ async def _metadata(http: EngineHttp) -> dict[str, list[str]]:
 
 def _warn(catalogue: Catalogue, indices: list[IndexFacts]) -> list[str]:
     warnings: list[str] = []
-    if catalogue.unfinished:
+    if unfinished := [name for name in catalogue.unfinished if not name.startswith(REPLACED)]:
         warnings.append(
-            f"{listed(catalogue.unfinished)}: left by a restore that was cut off with its agent; not in the backup. Restore "
+            f"{listed(unfinished)}: left by a restore that was cut off with its agent; not in the backup. Restore "
             "again, or delete it when no restore is under way"
+        )
+    if kept := [name for name in catalogue.unfinished if name.startswith(REPLACED)]:
+        warnings.append(
+            f"{listed(kept)}: what a restore was about to replace when it was cut off with its agent; not in the backup, "
+            "and perhaps all that is left of that index: its setting index.resize.source.name says of which. Restore again "
+            f"with --replace to lose it, or have it back: {how_to_have_back(kept[0], 'INDEX')}"
         )
     chosen = {index.name for index in indices}
     if red := [index.name for index in catalogue.indices if index.health == "red" and index.name not in chosen]:

@@ -19,7 +19,7 @@ import msgspec
 import structlog
 
 from agents.datapath.threads import first_reason
-from agents.drivers.elasticsearch.cluster import ClusterFacts, error_type, reason_of
+from agents.drivers.elasticsearch.cluster import BLOCKED, ClusterFacts, error_type, reason_of
 from agents.drivers.elasticsearch.lines import one_line
 from agents.drivers.elasticsearch.page_size import PageSize
 from agents.drivers.http_engine import EngineHttp, EngineRefused, quote_path
@@ -84,6 +84,10 @@ class _Sorted(msgspec.Struct, kw_only=True):
 class _Opened(msgspec.Struct, kw_only=True):
     id: str = ""
     pit_id: str = ""
+
+
+class _TooLargeError(RunFailed):
+    """A page that the cluster cannot give, or that we cannot hold: there may be a smaller one."""
 
 
 _pages: Final = msgspec.json.Decoder(_Page)
@@ -169,11 +173,17 @@ class IndexReader:
                 "pit": self._pit(),
                 "sort": [{self._reading.order: "asc"}],
                 "track_total_hits": False,
+                **self._whole_source(),
                 **self._slice(number),
             }
             if after is not None:
                 body["search_after"] = after
-            page = await self._search(body)
+            try:
+                page = await self._search(body)
+            except _TooLargeError:
+                if not size.was_too_large():
+                    raise
+                continue
             hits = page.hits.hits
             if not hits:
                 return
@@ -196,7 +206,13 @@ class IndexReader:
 
     async def _read_scroll_slice(self, number: int, take: TakePage, documents: int) -> int:
         alive = f"{self._reading.scroll_alive_s}s"
-        body = {"size": documents, "sort": ["_doc"], "track_total_hits": True, **self._slice(number)}
+        body = {
+            "size": documents,
+            "sort": ["_doc"],
+            "track_total_hits": True,
+            **self._whole_source(),
+            **self._slice(number),
+        }
         first = self._search(body, path=f"{quote_path(self._index)}/_search", params={"scroll": alive})
         page = await uncancelled(first, name=f"scroll:{self._index}:{number}")
         total = self._total(page)
@@ -212,7 +228,12 @@ class IndexReader:
         None for an index without any: one without a mapping cannot be sliced.
         """
         body = {"size": size.documents, "sort": ["_doc"], "track_total_hits": False}
-        page = await self._search(body, path=f"{quote_path(self._index)}/_search", params={})
+        try:
+            page = await self._search(body, path=f"{quote_path(self._index)}/_search", params={})
+        except _TooLargeError:
+            if not size.was_too_large():
+                raise
+            return await self._scroll_size(size)
         size.saw(len(page.hits.hits), page.size_bytes)
         return size.documents if page.hits.hits else 0
 
@@ -224,7 +245,15 @@ class IndexReader:
                 "POST", path, json=body, params={**whole, **(params or {})}, timeout_s=_PAGE_TIMEOUT_S
             )
         except EngineRefused as exc:
-            raise self._refused(exc) from exc
+            refused = self._refused(exc)
+            if error_type(exc) == "circuit_breaking_exception":
+                raise _TooLargeError(refused.code, refused.message, detail=refused.detail) from exc
+            raise refused from exc
+        except RunFailed as exc:
+            if exc.code != "engine.refused":
+                raise
+            what = f"index {self._index!r} could not be read: {exc.message}"
+            raise _TooLargeError("dump.failed", what, detail=exc.detail) from exc
         answer = one_line(answer)
         try:
             page = _pages.decode(answer)
@@ -265,7 +294,7 @@ class IndexReader:
                 f"the cluster lost its place in index {self._index!r} (a node restarted, or the store was slow for too long)"
             )
             return RunFailed("dump.failed", f"{what}: back up again", detail=exc.detail)
-        if exc.code == "engine.refused":
+        if exc.code == "engine.refused" or kind == BLOCKED:
             what = f"index {self._index!r} could not be read: {reason_of(exc)}"
             return RunFailed("engine.degraded" if exc.status == 503 else "dump.failed", what, detail=exc.detail)
         return exc
@@ -284,6 +313,9 @@ class IndexReader:
 
     def _pit(self) -> dict[str, str]:
         return {"id": self._pit_id, "keep_alive": f"{self._reading.keep_alive_s}s"}
+
+    def _whole_source(self) -> dict[str, Any]:
+        return {"_source": {"exclude_vectors": False}} if self._facts.hides_vectors else {}
 
     def _slice(self, number: int) -> dict[str, Any]:
         return {"slice": {"id": number, "max": self._slices}} if self._slices > 1 else {}

@@ -19,6 +19,7 @@ from agents.drivers.elasticsearch.catalogue import look_at_indices
 from agents.drivers.elasticsearch.check import require_index_free
 from agents.drivers.elasticsearch.cluster import error_type, open_cluster
 from agents.drivers.elasticsearch.connection import ElasticsearchConnection
+from agents.drivers.elasticsearch.index_settings import HIDDEN
 from agents.drivers.elasticsearch.indices import (
     FoundIndex,
     clone_index,
@@ -28,6 +29,7 @@ from agents.drivers.elasticsearch.indices import (
     find_index,
     health_of,
     put_settings,
+    unknown_setting,
 )
 from agents.drivers.elasticsearch.intake import ScratchIndex
 from agents.drivers.elasticsearch.names import leftovers_of, replaced_name
@@ -40,7 +42,7 @@ from contracts.records import Attributes
 log = structlog.get_logger()
 
 _BLOCK: Final = "index.blocks.write"
-_PLACE_TRIES: Final = 5
+_PLACE_TRIES: Final = 20
 _EXISTS: Final = "resource_already_exists_exception"
 
 
@@ -89,14 +91,22 @@ class IndexRestore:
 
     async def leave(self, *, finished: bool) -> None:
         """Removes the old index if the restore was finished; puts it back otherwise, and removes everything of the new."""
-        steps: list[Callable[[], Awaitable[None]]] = [] if finished else [self._put_back]
-        for step in (*steps, self._delete_scratch, self._delete_kept):
-            try:
-                await step()
-            except StrongroomError as exc:
-                log.error("restore.left_behind", index=self._target, scratch=self._scratch.name, error=str(exc))
-                if step == self._put_back:
-                    return  # what is left is the only copy
+        if finished:
+            await self._done(self._delete_scratch)
+            await self._done(self._delete_every_kept)
+        elif await self._done(self._put_back):
+            await self._done(self._delete_scratch)
+            await self._done(self._delete_own_kept)
+        elif self._kept:  # it is all that there is of the old one
+            await self._done(self._delete_scratch)
+
+    async def _done(self, step: Callable[[], Awaitable[None]]) -> bool:
+        try:
+            await step()
+        except StrongroomError as exc:
+            log.error("restore.left_behind", index=self._target, scratch=self._scratch.name, error=str(exc))
+            return False
+        return True
 
     async def _keep(self, old: FoundIndex) -> None:
         """A copy of the old index, as it is from now on: nothing is written to it any more."""
@@ -107,12 +117,13 @@ class IndexRestore:
             self._blocked = True
             await put_settings(self._http, self._target, {_BLOCK: True})
             lifecycle = {name: None for name in old.settings if name.startswith("index.lifecycle.")}
+            hidden = {HIDDEN: True} if HIDDEN in self._scratch.settings.creating else {}
             self._kept = True
             await clone_index(
                 self._http,
                 self._target,
                 self._kept_name,
-                settings={"index.number_of_replicas": 0, "index.auto_expand_replicas": None, **lifecycle},
+                settings={**hidden, "index.number_of_replicas": 0, "index.auto_expand_replicas": None, **lifecycle},
                 aliases={},
             )
         except EngineRefused as exc:
@@ -134,6 +145,8 @@ class IndexRestore:
             except EngineRefused as exc:
                 if error_type(exc) == _EXISTS and self._old is not None and remaining:
                     continue  # an application wrote to the name, and the cluster made an index for it
+                if remaining and self._scratch.leave_out(unknown_setting(exc)):
+                    continue
                 if error_type(exc) == _EXISTS:
                     self._removed = self._old is not None
                     what = f"somebody made an index {self._target!r} during the restore: look what it is"
@@ -175,35 +188,51 @@ class IndexRestore:
             self._warnings.append(f"{self._target!r}: its settings for where shards go were refused ({exc.message})")
 
     async def _put_back(self) -> None:
-        """The target is as it was before."""
+        """The target is as it was before.  Raises: RunFailed when it cannot be."""
         old = self._old
-        if self._removed and old is not None and not self._kept:
-            log.error("restore.not_undone", index=self._target, reason="it lacked shards before, and could not be kept")
-            return
-        if self._removed:
+        for remaining in reversed(range(_PLACE_TRIES) if self._removed else ()):
             found = await find_index(self._http, self._target)
-            if isinstance(found, FoundIndex) and (old is None or found.uuid != old.uuid):
+            if isinstance(found, FoundIndex):
+                if old is not None and found.uuid == old.uuid:
+                    break  # it was not removed
                 if old is None and found.settings.get("index.resize.source.name") != self._scratch.name:
                     return  # somebody else's, who was quicker
                 await delete_index(self._http, self._target)
-                found = None
-            if found is None and old is not None:
-                settings = self._old_settings(old)
-                await clone_index(self._http, self._kept_name, self._target, settings=settings, aliases=old.aliases)
-                await put_settings(self._http, self._target, _nulls(settings))
+            if old is None:
                 return
+            if not self._kept:
+                raise RunFailed("restore.failed", "it lacked shards before, and could not be kept; the restored one stays")
+            settings = self._old_settings(old)
+            try:
+                await clone_index(self._http, self._kept_name, self._target, settings=settings, aliases=old.aliases)
+            except EngineRefused as exc:
+                if error_type(exc) == _EXISTS and remaining:
+                    continue  # an application wrote to the name, and the cluster made an index for it
+                raise
+            await put_settings(self._http, self._target, _nulls(settings))
+            return
         if self._blocked and old is not None:
             await put_settings(self._http, self._target, {_BLOCK: old.settings.get(_BLOCK)})
 
     def _old_settings(self, old: FoundIndex) -> dict[str, Any]:
-        changed = [_BLOCK, "index.number_of_replicas", "index.auto_expand_replicas"]
+        changed = [
+            _BLOCK,
+            *([HIDDEN] if HIDDEN in self._scratch.settings.creating else []),
+            "index.number_of_replicas",
+            "index.auto_expand_replicas",
+        ]
         lifecycle = [name for name in old.settings if name.startswith("index.lifecycle.")]
         return {name: old.settings.get(name) for name in (*changed, *lifecycle)}
 
     async def _delete_scratch(self) -> None:
         await delete_index(self._http, self._scratch.name)
 
-    async def _delete_kept(self) -> None:
+    async def _delete_own_kept(self) -> None:
+        """Not those of attempts that were cut off: one of them may be all that there is of the former index."""
+        if self._kept:
+            await delete_index(self._http, self._kept_name)
+
+    async def _delete_every_kept(self) -> None:
         """That of this run, and those of runs that were cut off: the target is whole."""
         _, kept = leftovers_of((await look_at_indices(self._http)).unfinished, self._target)
         if kept:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 import msgspec
 import structlog
 
 from agents.drivers.base import Confirm
-from agents.drivers.elasticsearch.bulk import loading
+from agents.drivers.elasticsearch.bulk import Loader, loading
 from agents.drivers.elasticsearch.catalogue import look_at_streams
 from agents.drivers.elasticsearch.check import require_stream_free
 from agents.drivers.elasticsearch.cluster import ClusterFacts, look_at_cluster, open_cluster
@@ -41,12 +42,7 @@ from contracts.records import Attributes
 
 log = structlog.get_logger()
 
-_LOADING = {
-    "index.default_pipeline": "_none",
-    "index.final_pipeline": "_none",
-    "index.refresh_interval": "-1",
-    "index.translog.durability": "async",
-}
+_FINAL_PIPELINE: Final = "index.final_pipeline"
 
 
 class StreamRestore:
@@ -72,6 +68,8 @@ class StreamRestore:
         self._created = False
         """There was no such stream before."""
         self._generation = ""
+        self._loader: Loader | None = None
+        """What has copied the documents into the new generation."""
         self._committed = False
         """What was there before is gone: nothing can be undone any more."""
 
@@ -83,15 +81,23 @@ class StreamRestore:
         old = await self._old_generations()
         await self._begin_generation()
         before = await find_index(self._http, self._generation)
-        await put_settings(self._http, self._generation, _LOADING)
+        final = before.settings.get(_FINAL_PIPELINE) if isinstance(before, FoundIndex) else None
+        if final is not None:  # no request can go past it; applications may be writing, so nothing else is changed
+            await put_settings(self._http, self._generation, {_FINAL_PIPELINE: "_none"})
         await self._copy()
         await refresh_index(self._http, self._generation)
-        if isinstance(before, FoundIndex):
-            await put_settings(self._http, self._generation, {name: before.settings.get(name) for name in _LOADING})
+        if final is not None:
+            await put_settings(self._http, self._generation, {_FINAL_PIPELINE: final})
         found = await count_documents(self._http, self._generation)
-        if found != self._scratch.documents:
+        if found < self._scratch.documents:
             what = f"data stream {self._stream!r} got {found} documents instead of {self._scratch.documents}"
-            raise RunFailed("restore.failed", f"{what}: is something else writing to it? Stop that, and restore again")
+            raise RunFailed("restore.failed", f"{what}: restore again")
+        if others := found - self._scratch.documents:
+            # Each of ours was answered for by itself: these are of applications that went on writing to the stream.
+            self._scratch.warnings.append(
+                f"data stream {self._stream!r} was written to meanwhile: {others} documents more than the backup's are in "
+                f"{self._generation!r}"
+            )
         for names, _ in path_chunks(old):
             self._committed = True
             await delete_index(self._http, *names)
@@ -100,16 +106,16 @@ class StreamRestore:
         return {
             "data_stream": self._stream,
             "index": self._generation,
-            "documents": found,
+            "documents": self._scratch.documents,
             "replaced": bool(old),
             "warnings": self._scratch.warnings,
         }
 
     async def leave(self, *, finished: bool) -> None:
         try:
-            await delete_index(self._http, self._scratch.name)
             if not finished and not self._committed:
                 await self._undo()
+            await delete_index(self._http, self._scratch.name)
         except StrongroomError as exc:
             log.error("restore.left_behind", data_stream=self._stream, index=self._generation, error=str(exc))
 
@@ -149,13 +155,14 @@ class StreamRestore:
         try:
             async with (
                 index_reader(self._http, self._facts, self._scratch.name, slices=1) as reader,
-                loading(self._http, self._stream) as loader,
+                loading(self._http, self._stream, words=self._stream, pipeline="_none") as loader,
             ):
 
                 async def take(hits: list[msgspec.Raw]) -> None:
                     for hit in hits:
                         await loader.add(parse_document(bytes(hit), self._scratch.name))
 
+                self._loader = loader
                 await reader.read(take, lambda: PageSize(stored_bytes=1, documents=1))
         except EngineRefused as exc:
             raise failed(f"the documents of data stream {self._stream!r} could not be copied into it", exc) from exc
@@ -165,12 +172,37 @@ class StreamRestore:
             raise
 
     async def _undo(self) -> None:
-        if self._created:
+        if not self._generation:
+            return
+        if not self._created and (await self._generations())[-1:] == [self._generation]:
+            await self._http.send("POST", f"{quote_path(self._stream)}/_rollover")  # what is written to cannot be deleted
+        if await self._has_others():
+            log.error("restore.left_behind", data_stream=self._stream, index=self._generation, reason="written to meanwhile")
+        elif self._created:
             await self._http.send("DELETE", f"/_data_stream{quote_path(self._stream)}")
-        elif self._generation:
-            if (await self._generations())[-1:] == [self._generation]:  # the one that is written to cannot be deleted
-                await self._http.send("POST", f"{quote_path(self._stream)}/_rollover")
+        else:
             await delete_index(self._http, self._generation)
+
+    async def _has_others(self) -> bool:
+        """Whether applications have written to the new generation; then ours are taken out of it, and theirs stay."""
+        await refresh_index(self._http, self._generation)
+        if await count_documents(self._http, self._generation) <= (self._loader.taken if self._loader else 0):
+            return False
+        async with index_reader(self._http, self._facts, self._scratch.name, slices=1) as reader:
+
+            async def remove(hits: list[msgspec.Raw]) -> None:
+                documents = [parse_document(bytes(hit), self._scratch.name) for hit in hits]
+                lines = [b'{"delete":{"_id":%b,"routing":%b}}\n' % (each.id, each.routing) for each in documents]
+                await self._http.send(
+                    "POST",
+                    f"{quote_path(self._generation)}/_bulk",
+                    params={"refresh": "true"},
+                    data=b"".join(lines),
+                    headers={"Content-Type": "application/x-ndjson"},
+                )
+
+            await reader.read(remove, lambda: PageSize(stored_bytes=1, documents=1))
+        return await count_documents(self._http, self._generation) > 0
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.agents.drivers.elasticsearch.elasticdump_program import NoElasticdump, elasticdump
 from tests.agents.drivers.elasticsearch.engine import SearchEngine
 from tests.agents.drivers.elasticsearch.gate import gate
 from tests.servers.directories import server_directory
@@ -44,24 +45,41 @@ def opensearch_node() -> Iterator[SearchNode]:
 
 
 @asynccontextmanager
-async def _filled(node: SearchNode, directory: Path) -> AsyncIterator[SearchEngine]:
+async def _emptied(node: SearchNode, directory: Path) -> AsyncIterator[SearchEngine]:
     async with gate(node.url) as door:
         engine = SearchEngine(node, door, directory)
         await engine.revive()
         engine.empty()
-        engine.fill()
         yield engine
 
 
 @pytest.fixture
 async def elasticsearch(elasticsearch_node: SearchNode, tmp_path: Path) -> AsyncIterator[SearchEngine]:
     """The session's Elasticsearch, filled, behind a gate of the test's own."""
-    async with _filled(elasticsearch_node, tmp_path) as engine:
+    async with _emptied(elasticsearch_node, tmp_path) as engine:
+        engine.fill()
+        yield engine
+
+
+@pytest.fixture
+async def bare(elasticsearch_node: SearchNode, tmp_path: Path) -> AsyncIterator[SearchEngine]:
+    """The session's Elasticsearch with nothing in it, behind a gate of the test's own."""
+    async with _emptied(elasticsearch_node, tmp_path) as engine:
         yield engine
 
 
 @pytest.fixture
 async def opensearch(opensearch_node: SearchNode, tmp_path: Path) -> AsyncIterator[SearchEngine]:
     """The session's OpenSearch, filled, behind a gate of the test's own."""
-    async with _filled(opensearch_node, tmp_path) as engine:
+    async with _emptied(opensearch_node, tmp_path) as engine:
+        engine.fill()
         yield engine
+
+
+@pytest.fixture(scope="session")
+def program() -> Path:
+    """The real `elasticdump`."""
+    try:
+        return elasticdump()
+    except NoElasticdump as exc:
+        pytest.skip(f"NOT RUN HERE: there is no elasticdump: {exc}")

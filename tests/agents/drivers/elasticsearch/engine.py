@@ -26,7 +26,7 @@ from tests.servers.waiting import eventually
 ODD: Final = "größe'n&50%=[ä]+$~!@{}();^`"
 """All kinds of characters that an index may be called by."""
 LARGE: Final = "large"
-_LARGE_BYTES: Final = 6 * 1024 * 1024
+_LARGE_BYTES: Final = 9 * 512 * 1024
 _ORDERS: Final = 400
 _WRITTEN: Final = "written-"
 _IDENTITY: Final = ("uuid", "creation_date", "provided_name", "version", "resize", "routing_partition_size")
@@ -103,16 +103,16 @@ class SearchEngine(EngineUnderTest):
     def empty(self) -> None:
         """Nothing is left."""
         ask = self.node.ask
+        if settings := ask("GET", "/_cluster/settings?flat_settings=true")["persistent"]:
+            ask("PUT", "/_cluster/settings", {"persistent": dict.fromkeys(settings)})
         if self.node.is_opensearch:
             for stream in ask("GET", "/_data_stream")["data_streams"]:
                 ask("DELETE", f"/_data_stream/{quote(stream['name'])}")
-        for index in self.indices():
-            ask("DELETE", f"/{quote(index)}")
+        if self.indices():
+            ask("DELETE", "/*?expand_wildcards=all")
         for kind, names in self.metadata().items():
             for name in names:
                 ask("DELETE", f"/{kind}/{quote(name)}")
-        settings = ask("GET", "/_cluster/settings?flat_settings=true")["persistent"]
-        ask("PUT", "/_cluster/settings", {"persistent": dict.fromkeys(settings)}) if settings else None
 
     def indices(self) -> list[str]:
         return sorted(row["index"] for row in self.node.ask("GET", "/_cat/indices?format=json&expand_wildcards=all"))

@@ -25,6 +25,9 @@ Forward = Callable[[], Awaitable[web.Response]]
 Fault = Callable[[web.Request, bytes, Forward], Awaitable[web.Response]]
 
 
+async def _nothing() -> None: ...
+
+
 @dataclass
 class _Trap:
     method: str
@@ -43,6 +46,8 @@ class Gate:
     """(method, path) of all that came, in order."""
     pages: int = 0
     """Searches for documents among them."""
+    close: Callable[[], Awaitable[None]] = _nothing
+    """From then on nobody listens here any more."""
     _traps: list[_Trap] = field(default_factory=list)
 
     def on(self, method: str, path: str, fault: Fault, *, times: int = 1_000_000) -> None:
@@ -105,6 +110,7 @@ async def gate(node_url: str) -> AsyncIterator[Gate]:
         runner = web.ServerRunner(web.Server(handler), shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", port).start()
+        made.close = runner.cleanup
         try:
             yield made
         finally:

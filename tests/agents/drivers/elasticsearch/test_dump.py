@@ -6,9 +6,12 @@ import asyncio
 import json
 import os
 
+import msgspec
 import pytest
 
+from agents.drivers import http_engine
 from agents.drivers.base import PlannedArtifact
+from agents.drivers.elasticsearch import page_size
 from agents.drivers.elasticsearch.driver import ElasticsearchDriver
 from agents.drivers.elasticsearch.reading import Reading
 from contracts.errors import RunFailed
@@ -201,6 +204,32 @@ async def test_a_page_that_is_short_fails_the_dump(elasticsearch: SearchEngine, 
     assert caught.value.code == "dump.incomplete"
     assert "400 documents" in caught.value.message
     assert elasticsearch.open_contexts() == 0
+
+
+@pytest.mark.parametrize("by_pit", [True, False])
+async def test_a_page_that_is_too_large_to_hold_is_asked_for_in_smaller_ones(
+    elasticsearch: SearchEngine, monkeypatch: pytest.MonkeyPatch, by_pit: bool
+) -> None:
+    """As happens where large documents come after small ones."""
+    elasticsearch.fill_large()
+    monkeypatch.setattr(http_engine, "_LARGEST_ANSWER", 512 * 1024)
+    monkeypatch.setattr(page_size, "TARGET_BYTES", 256 * 1024)
+    driver = elasticsearch.driver()
+    driver.reading = Reading(by_pit=by_pit)
+    artifact = msgspec.structs.replace(await planned(driver, LARGE), estimate_bytes=1)  # small, it was thought
+    members = unpack(await read(driver, artifact))
+    assert len(data_lines(members)) == len(elasticsearch.index(LARGE)["documents"])
+
+
+async def test_a_document_that_is_too_large_to_hold_fails_the_dump_and_is_told(
+    elasticsearch: SearchEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elasticsearch.fill_large()
+    monkeypatch.setattr(http_engine, "_LARGEST_ANSWER", 16 * 1024)
+    error = await fails(elasticsearch.driver(), LARGE)
+    assert error.code == "dump.failed"
+    assert "'large' could not be read" in error.message
+    assert "too large to hold" in error.message
 
 
 async def test_an_index_that_is_deleted_meanwhile_fails_its_dump(elasticsearch: SearchEngine) -> None:

@@ -97,6 +97,13 @@ async def test_many_indices_with_long_names_fit_into_the_requests(elasticsearch:
     assert plan.inventory["counts"] == dict.fromkeys(names, 1)
 
 
+async def test_what_documents_say_of_their_number_is_not_believed(elasticsearch: SearchEngine) -> None:
+    """Buckets of aggregations count a document with `_doc_count` as so many."""
+    elasticsearch.bulk("empty", [({"_id": "1"}, '{"_doc_count": 10}'), ({"_id": "2"}, "{}")])
+    plan = await elasticsearch.driver().plan_backup()
+    assert plan.inventory["counts"]["empty"] == 2
+
+
 async def test_an_index_that_is_made_during_the_backup_is_a_warning(elasticsearch: SearchEngine) -> None:
     driver = elasticsearch.driver()
     plan = await driver.plan_backup()
@@ -131,10 +138,10 @@ async def test_a_right_that_is_missing_fails_the_plan_and_is_named(elasticsearch
         ({"hello": "world"}, "engine.refused"),
     ],
 )
-async def test_what_is_no_cluster_of_ours_is_told(elasticsearch: SearchEngine, root: Any, code: str) -> None:
-    elasticsearch.gate.on("GET", r"^/$", answer(200, root))
-    assert (await refused(elasticsearch)).code == code
-    health = await elasticsearch.driver().health()
+async def test_what_is_no_cluster_of_ours_is_told(bare: SearchEngine, root: Any, code: str) -> None:
+    bare.gate.on("GET", r"^/$", answer(200, root))
+    assert (await refused(bare)).code == code
+    health = await bare.driver().health()
     assert health.error is not None
     assert health.error.code == code
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.drivers.elasticsearch.check import require_names
 from agents.drivers.elasticsearch.cluster import ClusterFacts, reason_of
 from agents.drivers.elasticsearch.index_settings import plan_settings
 from agents.drivers.elasticsearch.lines import described, description, one_line, pack_hits, parse_document, parse_index
@@ -16,7 +17,9 @@ from agents.drivers.elasticsearch.metadata import is_managed
 from agents.drivers.elasticsearch.names import leftovers_of, path_chunks, replaced_name, scratch_name, why_not
 from agents.drivers.elasticsearch.page_size import MOST_DOCUMENTS, TARGET_BYTES, PageSize
 from agents.drivers.http_engine import EngineRefused
-from contracts.errors import Corrupt
+from contracts.errors import Corrupt, InvalidInput
+from contracts.records import RestoreTarget
+from tests.agents.drivers.elasticsearch.archives import index_record
 from tests.agents.drivers.elasticsearch.rights import role
 
 
@@ -78,6 +81,7 @@ def test_settings_are_given_when_they_do_no_harm() -> None:
         "index.number_of_shards": "3",
         "index.analysis.analyzer.a.type": "custom",
         "index.analysis.analyzer.a.filter": ["x"],
+        "index.hidden": "true",
         "index.number_of_replicas": "0",
         "index.refresh_interval": "-1",
         "index.default_pipeline": "_none",
@@ -177,3 +181,30 @@ def test_the_role_for_backups_cannot_change_an_index() -> None:
     assert not backup.allows("DELETE", "/orders")
     assert not backup.allows("PUT", "/orders/_settings")
     assert backup.allows("POST", "/_search")
+
+
+@pytest.mark.parametrize(
+    ("rename", "words"),
+    [
+        ({"orders": "Orders"}, "capital"),
+        ({"orders": "a/b"}, "has '/' in it"),
+        ({"orders": "_x"}, "begins with '_'"),
+        ({"orders": ""}, "is no name"),
+        ({"orders": "ü" * 128}, "255 bytes"),
+        ({"orders": "strongroom-restoring-x"}, "another name"),
+        ({"orders": "empty"}, "both be called"),
+        ({"missing": "x"}, "not among the artifacts"),
+        ({"cluster": "x"}, "keep their names"),
+    ],
+)
+def test_names_that_no_index_can_have_are_refused(rename: dict[str, str], words: str) -> None:
+    records = [
+        index_record("orders", b""),
+        index_record("empty", b""),
+        msgspec.structs.replace(index_record("cluster", b""), kind="cluster"),
+    ]
+    target = RestoreTarget(project="acme", service="search", node="node-1", rename=rename)
+    with pytest.raises(InvalidInput) as caught:
+        require_names(records, target)
+    assert caught.value.field == "rename"
+    assert words in caught.value.message

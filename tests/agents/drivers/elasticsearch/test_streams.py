@@ -19,7 +19,7 @@ TEMPLATE = {
     "index_patterns": ["logs-*"],
     "data_stream": {},
     "template": {
-        "settings": {"number_of_shards": 1, "number_of_replicas": 0, "default_pipeline": "stamp"},
+        "settings": {"number_of_shards": 1, "number_of_replicas": 0, "default_pipeline": "stamp", "final_pipeline": "stamp"},
         "mappings": {"properties": {"n": {"type": "long"}}},
     },
 }
@@ -77,7 +77,7 @@ async def test_a_data_stream_comes_back_with_all_its_generations(streaming: Sear
     assert [outcome["documents"] for outcome in outcomes[1:]] == [20, 5]
     assert len(generations(streaming)) == 2
     newest = streaming.index(generations(streaming)[-1])
-    assert newest["settings"]["default_pipeline"] == "stamp"
+    assert newest["settings"]["default_pipeline"] == newest["settings"]["final_pipeline"] == "stamp"
     assert "refresh_interval" not in newest["settings"]
     assert await streaming.leftovers() == []
 
@@ -121,6 +121,49 @@ async def test_whatever_fails_the_stream_has_what_it_had(streaming: SearchEngine
     with pytest.raises(RunFailed):
         await restore(streaming.restoring_driver(), backup, streaming.target(replace=True), only=generations(streaming)[:1])
     assert documents(streaming) == before
+    assert await streaming.leftovers() == []
+
+
+def written_meanwhile(engine: SearchEngine) -> None:
+    """An application writes while documents are copied into the stream."""
+
+    async def beside(_request: Any, _body: bytes, forward: Any) -> Any:
+        write(engine, 40, 3)
+        return await forward()
+
+    engine.gate.on("POST", r"^/logs-.*_bulk", beside, times=1)
+
+
+async def test_what_applications_write_meanwhile_stays_beside_what_is_restored(streaming: SearchEngine) -> None:
+    before = documents(streaming)
+    backup = await back_up(streaming.driver(options()))
+    written_meanwhile(streaming)
+    outcomes = await restore(streaming.restoring_driver(), backup, streaming.target(replace=True))
+    after = documents(streaming)
+    assert {key: after[key] for key in before} == before
+    assert after.keys() - before.keys() == {"d40", "d41", "d42"}
+    assert "stamped" in after["d40"]
+    assert "was written to meanwhile: 3 documents more" in str(outcomes[1]["warnings"])
+    assert await streaming.leftovers() == []
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+async def test_what_applications_write_meanwhile_stays_when_the_restore_fails(
+    streaming: SearchEngine, is_there: bool
+) -> None:
+    first = generations(streaming)[0]
+    backup = await back_up(streaming.driver(options()))
+    if not is_there:
+        streaming.node.ask("DELETE", f"/_data_stream/{quoted(LOGS)}")
+    before = documents(streaming) if is_there else {}
+    written_meanwhile(streaming)
+    refused = answer(500, {"error": {"type": "io", "reason": "disk is gone"}})
+    streaming.gate.on("POST", r"^/\.ds-.*_refresh", refused, times=1)
+    with pytest.raises(RunFailed):
+        await restore(streaming.restoring_driver(), backup, streaming.target(replace=True), only=[first])
+    after = documents(streaming)
+    assert after.keys() - before.keys() == {"d40", "d41", "d42"}
+    assert before.keys() <= after.keys()
     assert await streaming.leftovers() == []
 
 
