@@ -14,6 +14,8 @@ from daemon.runs.transitions import move
 
 _OF_THE_NODE: Final = frozenset({"agent", "dump", "engine", "node", "spool"})
 _ALSO_OF_THE_NODE: Final = frozenset({"service.not_configured", "upload.failed"})
+_THE_SAME_EVERYWHERE: Final = frozenset({"engine.unsupported"})
+"""What an engine has in it does not change with the node that looks at it."""
 
 
 class Mover:
@@ -70,4 +72,5 @@ class Mover:
 def may_move(record: BackupRecord, error: ErrorInfo, max_attempts: int) -> bool:
     """Whether another node might do better: the cause lies in the node, nobody asked for this one, and attempts are left."""
     cause = error.code.partition(".")[0] in _OF_THE_NODE or error.code in _ALSO_OF_THE_NODE
+    cause = cause and error.code not in _THE_SAME_EVERYWHERE
     return cause and record.state.is_active and not record.pinned and record.attempt < max_attempts

@@ -330,7 +330,14 @@ def test_a_run_moves_for_causes_that_lie_in_its_node_and_for_no_others() -> None
         *("agent.lost", "agent.internal"),
         *("dump.failed", "dump.incomplete", "dump.stalled"),
         *("engine.unreachable", "engine.auth_failed", "engine.permission", "engine.version_skew", "engine.tool_missing"),
-        *("engine.database_not_found", "spool.full", "service.not_configured", "upload.failed"),
+        *(
+            "engine.degraded",
+            "engine.refused",
+            "engine.database_not_found",
+            "spool.full",
+            "service.not_configured",
+            "upload.failed",
+        ),
         *("node.unavailable", "node.not_found", "node.exists", "node.in_use", "node.identity_changed"),
     }
     assert moving(msgspec.structs.replace(run, attempt=2)) == moving(run)
