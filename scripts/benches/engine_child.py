@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import resource
 import sys
 import time
@@ -33,6 +34,7 @@ from agents.drivers.kinds import Connection, make_driver
 from contracts.records import ArtifactRecord, RestoreTarget
 from contracts.services import ServiceOptions
 from scripts.benches.cost import Cost
+from scripts.benches.procfs import peak_mib
 from tests.agents.datapath.coordinator import RUN_ID, FakeCoordinator
 
 if TYPE_CHECKING:
@@ -123,7 +125,7 @@ async def _measured(work: Work, action: str) -> Cost:
     return Cost(
         wall_s=time.perf_counter() - began,
         cpu_s=_cpu_s() - cpu_before,
-        memory_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        memory_mib=peak_mib(os.getpid()),
         stored_bytes=moved,
     )
 
