@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,6 +15,7 @@ from agents.drivers.nats.driver import NATSDriver
 from agents.drivers.nats.streams import MARK, PROOF_PREFIX
 from contracts.records import RestoreTarget
 from contracts.services import NATSOptions
+from contracts.tasks import cancel_surely
 from tests.agents.drivers.contract import EngineUnderTest
 from tests.agents.drivers.nats import filling
 from tests.agents.drivers.nats.content import api, content_of, stream_names
@@ -100,9 +100,8 @@ class NatsEngine(EngineUnderTest):
             await first.wait()
             yield
         finally:
-            writer.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await writer
+            await cancel_surely(writer)
+        assert writer.cancelled(), writer.exception()
 
     def check_written_meanwhile(self, before: Any, restored: Any) -> None:
         for name, stream in before.items():

@@ -25,6 +25,7 @@ from agents.drivers.qdrant.connection import QdrantConnection
 from agents.drivers.qdrant.driver import QdrantDriver
 from contracts.records import RestoreTarget
 from contracts.services import QdrantOptions
+from contracts.tasks import cancel_surely
 from tests.agents.drivers.contract import EngineUnderTest
 from tests.servers.qdrant.proxy import Proxy
 from tests.servers.qdrant.server import QdrantServer
@@ -205,9 +206,8 @@ class QdrantEngine(EngineUnderTest):
                 task.result()
             yield
         finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await cancel_surely(task)
+        assert task.cancelled(), task.exception()
 
     def check_written_meanwhile(self, before: Any, restored: Any) -> None:
         for name, known in before["collections"].items():
