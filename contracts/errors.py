@@ -47,6 +47,11 @@ CODES: Final[dict[str, str]] = {
     "quota.exceeded": "the project's quota has no room for it",
     "artifact.not_found": "the backup has no artifact of that name",
     "restore.not_found": "there is no such restore",
+    # being let in
+    "access.unauthenticated": "no token was shown, or one that is not valid",
+    "access.forbidden": "the token's role or project does not cover this",
+    "access.limited": "too many failed attempts from this address",
+    "token.not_found": "there is no such token",
     # running
     "run.overlap": "another run of this service is under way",
     "run.not_current": "the run has ended, or another attempt has taken its place",
@@ -174,6 +179,8 @@ _BRANCH_OF_PREFIX: Final[dict[str, type[StrongroomError]]] = {
     "input": InvalidInput,
     "config": InvalidInput,
     "request": Denied,
+    "access": Denied,
+    "access.limited": Unavailable,
     "artifact.corrupt": Corrupt,
     "manifest.corrupt": Corrupt,
     "upload.mismatch": Corrupt,

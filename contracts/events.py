@@ -73,6 +73,10 @@ EVENT_TYPES: dict[str, str] = {
     "restore.missed": "a restore was asked for, and no agent took it up",
     "retention.frozen": "the newest backups of a service look unhealthy: nothing of it is deleted by a machine",
     "retention.resumed": "the newest backups of a service look healthy again",
+    "access.called": "somebody asked the coordinator to change something, over NATS or HTTP, and was let or refused",
+    "access.refused": "somebody was not let in",
+    "token.created": "a token was made",
+    "token.revoked": "a token was ended",
     "request.refused": "an agent asked for something it may not have",
 }
 

@@ -48,6 +48,8 @@ STATES_BUCKET: Final = "strongroom-states"
 """One key per service: how far its schedule was followed, and what its tags and retention have to remember."""
 USAGE_BUCKET: Final = "strongroom-usage"
 """One key per project: bytes stored and reserved."""
+TOKENS_BUCKET: Final = "strongroom-tokens"
+"""One key per token that lets somebody in over HTTP: a digest of it, and what it is good for."""
 KEYS_BUCKET: Final = "strongroom-keys"
 LEASES_BUCKET: Final = "strongroom-leases"
 

@@ -19,10 +19,12 @@ from contracts.bus import connect
 from contracts.errors import Unavailable
 from contracts.tasks import cancel_surely
 from contracts.wire import utc_now
+from daemon.access.tokens import Tokens
 from daemon.catalog.catalog import Catalog
 from daemon.catalog.topology import ensure_topology
 from daemon.control import Control, serve_control, version
 from daemon.due_runs import DueRuns
+from daemon.fleet import Fleet
 from daemon.keys.custody import Custody
 from daemon.keys.master import MasterKey
 from daemon.lease import Lease
@@ -146,7 +148,11 @@ async def _start(
         restores=restores,
         library=Library(client, catalog, store, custody),
         usage=UsageReport(catalog, runs.quotas, store),
+        fleet=Fleet(catalog, now),
+        tokens=Tokens(catalog, runs.events, now),
+        events=runs.events,
         grace=grace,
+        now=now,
     )
     relay = Relay(client, js, runs)
     listener = Listener(client)

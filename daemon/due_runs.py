@@ -11,8 +11,9 @@ from typing import Final, NamedTuple
 import msgspec
 import structlog
 
+from contracts.errors import ErrorInfo
 from contracts.ids import due_run_id
-from contracts.records import DueRecord, DueState, ProjectRecord, ServiceRecord, ServiceState
+from contracts.records import DueRecord, DueState, ProjectRecord, RunState, RunSummary, ServiceRecord, ServiceState
 from daemon.catalog.buckets import key
 from daemon.ledger import KEPT
 from daemon.retention import Retention
@@ -187,7 +188,7 @@ class DueRuns:
             )
         if new:
             self._noted_until[ref] = new[-1]
-            await self._remember(service, new[-1])
+            await self._remember(service, new[-1], missed=missed[-1] if missed else None)
 
     async def _note_missed(self, service: ServiceRecord, due_at: datetime, now: datetime) -> bool:
         """Whether the due time is missed, by what stands in the ledger now."""
@@ -200,11 +201,21 @@ class DueRuns:
             return False  # its run exists, and settles the entry when it ends
         return await self._ledger.decide(entry, DueState.MISSED, _NOBODY)
 
-    async def _remember(self, service: ServiceRecord, decided_until: datetime) -> None:
+    async def _remember(self, service: ServiceRecord, decided_until: datetime, *, missed: datetime | None = None) -> None:
+        """`missed` is the newest due time that led to no run."""
+
         def followed(state: ServiceState) -> ServiceState:
-            if state.decided_until == decided_until:
+            last = state.last_run
+            if missed is not None and (last is None or last.requested_at < missed):
+                last = RunSummary(
+                    id=due_run_id(service.project, service.name, missed),
+                    state=RunState.MISSED,
+                    requested_at=missed,
+                    error=ErrorInfo(code="run.missed", message=_NOBODY),
+                )
+            if (state.decided_until, state.last_run) == (decided_until, last):
                 return state
-            return msgspec.structs.replace(state, decided_until=decided_until)
+            return msgspec.structs.replace(state, decided_until=decided_until, last_run=last)
 
         await self._catalog.states.change(key(service.project, service.name), followed, absent=ServiceState())
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import msgspec
 import zstandard
 from nats.aio.client import Client
 
-from contracts.control import BackupDetail, Download
-from contracts.errors import Conflict, Corrupt, Denied, StrongroomError
+from contracts.control import BackupDetail, BackupList, Backups, Download, RestoreList, Restores
+from contracts.errors import Conflict, Corrupt, Denied, InvalidInput, StrongroomError
 from contracts.manifest import manifest_decoder
-from contracts.records import Attributes, BackupRecord, RestoreRecord, RunState
+from contracts.records import AnyRun, Attributes, BackupRecord, RestoreRecord, RunState
 from contracts.wire import utc_now
 from daemon.catalog.buckets import key
 from daemon.catalog.catalog import Catalog
 from daemon.keys.custody import Custody, parse_recipient
 from daemon.runs.asks import find_artifact
 from daemon.store.s3 import ObjectStore
+
+Run = TypeVar("Run", BackupRecord, RestoreRecord)
 
 _INVENTORY_LIMIT_BYTES = 64 * 1024 * 1024
 _WINDOW_LIMIT_BYTES = 128 * 1024 * 1024
@@ -42,18 +45,25 @@ class Library:
             "bucket": self._store.bucket,
         }
 
-    async def backups(self, project: str, service: str, limit: int) -> list[BackupRecord]:
-        """The newest `limit`, of a service, a project, or all.  Raises: NotFound."""
-        await self._check(project, service)
-        found = await self._catalog.backups.select(_prefix(project, service))
-        newest = sorted((stored.value for stored in found), key=lambda backup: backup.requested_at, reverse=True)[:limit]
-        return [_for_lists(backup) for backup in newest]
+    async def backups(self, q: BackupList) -> Backups:
+        """A page of a service's, a project's, or all.  Raises: NotFound, InvalidInput for a cursor that no page gave."""
+        await self._check(q.project, q.service)
+        found = await self._catalog.backups.select(_prefix(q.project, q.service))
+        matching = [
+            stored.value
+            for stored in found
+            if (not q.states or stored.value.state in q.states) and (not q.tag or q.tag in stored.value.tags)
+        ]
+        page, cursor = _page(matching, q.cursor, q.limit)
+        return Backups(backups=[_for_lists(backup) for backup in page], next_cursor=cursor, total=len(matching))
 
-    async def restores(self, project: str, service: str, limit: int) -> list[RestoreRecord]:
-        """The newest `limit`.  Raises: NotFound."""
-        await self._check(project, service)
-        found = await self._catalog.restores.select(_prefix(project, service))
-        return sorted((stored.value for stored in found), key=lambda restore: restore.requested_at, reverse=True)[:limit]
+    async def restores(self, q: RestoreList) -> Restores:
+        """A page of those from a service's backups, a project's, or all.  Raises: NotFound, InvalidInput."""
+        await self._check(q.project, q.service)
+        found = await self._catalog.restores.select(_prefix(q.project, q.service))
+        matching = [stored.value for stored in found if not q.states or stored.value.state in q.states]
+        page, cursor = _page(matching, q.cursor, q.limit)
+        return Restores(restores=page, next_cursor=cursor, total=len(matching))
 
     async def detail(self, backup: BackupRecord) -> BackupDetail:
         """The backup with what its manifest says.  Raises: Corrupt `manifest.corrupt`, `store.missing`."""
@@ -100,6 +110,34 @@ class Library:
             await self._catalog.need_service(project, service)
         elif project:
             await self._catalog.need_project(project)
+
+
+def _page(runs: Sequence[Run], cursor: str, limit: int) -> tuple[list[Run], str]:
+    """The newest `limit` that are older than the cursor, and the cursor of the page after them.
+
+    By the place of the last one shown: what came or went meanwhile neither repeats nor hides others.  Raises: InvalidInput.
+    """
+    ordered = sorted(runs, key=_place, reverse=True)
+    if cursor:
+        before = _parse_cursor(cursor)
+        ordered = [run for run in ordered if _place(run) < before]
+    page = ordered[:limit]
+    return page, _cursor(page[-1]) if len(ordered) > limit else ""
+
+
+def _place(run: AnyRun) -> tuple[int, str, str, str]:
+    return int(run.requested_at.timestamp() * 1_000_000), run.id, run.project, run.service
+
+
+def _cursor(run: AnyRun) -> str:
+    return ".".join(map(str, _place(run)))
+
+
+def _parse_cursor(cursor: str) -> tuple[int, str, str, str]:
+    parts = cursor.split(".")
+    if len(parts) != 4 or not parts[0].isdecimal():
+        raise InvalidInput("input.invalid", "this cursor was not given by a page of this list", field="cursor")
+    return int(parts[0]), parts[1], parts[2], parts[3]
 
 
 def _for_lists(backup: BackupRecord) -> BackupRecord:

@@ -8,6 +8,7 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 
 from contracts import subjects
+from contracts.access import TokenRecord
 from contracts.errors import Conflict, NotFound
 from contracts.ids import check_run_id, check_slug
 from contracts.records import (
@@ -43,6 +44,7 @@ class Catalog:
         self.ledger = RecordBucket(client, js, subjects.LEDGER_BUCKET, DueRecord)
         self.states = RecordBucket(client, js, subjects.STATES_BUCKET, ServiceState)
         self.usage = RecordBucket(client, js, subjects.USAGE_BUCKET, UsageRecord)
+        self.tokens = RecordBucket(client, js, subjects.TOKENS_BUCKET, TokenRecord)
         self.keys = RecordBucket(client, js, subjects.KEYS_BUCKET, KeyRecord)
 
     async def need_project(self, project: str) -> Stored[ProjectRecord]:

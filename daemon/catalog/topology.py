@@ -31,6 +31,7 @@ _BUCKETS: Final = (
     subjects.LEDGER_BUCKET,
     subjects.STATES_BUCKET,
     subjects.USAGE_BUCKET,
+    subjects.TOKENS_BUCKET,
 )
 
 

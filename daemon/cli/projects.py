@@ -81,7 +81,7 @@ async def create(
 async def list_(call: Call) -> None:
     """List all projects."""
     async with call.connect() as client:
-        answer = await client.ask(control.PROJECT_LIST, control.Nothing())
+        answer = await client.ask(control.PROJECT_LIST, control.ProjectList())
 
     def draw(console: Console) -> None:
         if answer.projects:

@@ -11,15 +11,15 @@ from rich.console import Console
 from rich.text import Text
 
 from contracts.control import NodeView, ServiceView
-from contracts.records import BackupRecord
+from contracts.records import RunSummary
 from contracts.services import ServiceOptions
 from contracts.wire import utc_now
-from daemon.cli.figures import ago, ahead, size, stamp
+from daemon.cli.figures import ago, ahead, duration, size, stamp
 from daemon.cli.plain_text import visible
 from daemon.cli.policy_views import policy_lines
 from daemon.cli.schedule_views import schedule_words
 from daemon.cli.tables import Column, print_facts, print_table
-from daemon.cli.words import coming, deleted, elapsed, frozen, health, moment, run_name
+from daemon.cli.words import coming, deleted, frozen, health, moment
 
 
 def draw_services(console: Console, views: Sequence[ServiceView]) -> None:
@@ -77,7 +77,7 @@ def draw_service(console: Console, view: ServiceView, nodes: Sequence[NodeView])
             ("retention", Text("\n".join(policy_lines(record.retention)))),
             ("freeze", frozen(view.freeze)),
             ("under way", Text(f"{name}/{view.active}" if view.active else "", style="busy")),
-            ("last backup", _last(view.last_completed)),
+            ("last backup", _last(name, view.last_completed)),
         ],
     )
     seen = [node for node in nodes if node.record.name in record.nodes]
@@ -105,11 +105,12 @@ def _note(view: ServiceView, now: datetime) -> Text:
     return Text("retention frozen" if view.freeze else "", style="odd")
 
 
-def _last(backup: BackupRecord | None) -> Text:
+def _last(service: str, backup: RunSummary | None) -> Text:
     if backup is None:
         return Text("none completed yet", style="bad")
-    facts = f"{size(backup.size_bytes)} stored, took {elapsed(backup) or 'unknown'}"
-    return Text.assemble((run_name(backup), ""), "\n", moment(backup.requested_at, utc_now()), "\n", facts)
+    took = duration(backup.elapsed_s) if backup.elapsed_s is not None else "unknown"
+    facts = f"{size(backup.size_bytes)} stored, took {took}"
+    return Text.assemble((f"{service}/{backup.id}", ""), "\n", moment(backup.requested_at, utc_now()), "\n", facts)
 
 
 def _options(options: ServiceOptions) -> list[tuple[str, str]]:

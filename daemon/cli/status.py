@@ -49,7 +49,7 @@ async def status(call: Call) -> None:
             return
         nodes = (await client.ask(control.NODE_LIST, control.Nothing())).nodes
         services = (await client.ask(control.SERVICE_LIST, control.ServiceList())).services
-        projects = (await client.ask(control.PROJECT_LIST, control.Nothing())).projects
+        projects = (await client.ask(control.PROJECT_LIST, control.ProjectList())).projects
     draw_status(call.terminal.out, answer, elapsed_s, nodes, services, projects, utc_now())
 
 
@@ -96,11 +96,11 @@ def _services(services: Sequence[ServiceView], now: datetime) -> Text:
     if not services:
         return Text("none yet")
     never = [_name(view) for view in services if view.last_completed is None]
-    done = [s.last_completed for s in services if s.last_completed is not None]
+    done = [(view.last_completed.requested_at, _name(view)) for view in services if view.last_completed is not None]
     text = Text(str(len(services)))
     if done:
-        oldest = min(done, key=lambda backup: backup.requested_at)
-        text.append(f"; the oldest last backup is of {oldest.project}/{oldest.service}, {ago(oldest.requested_at, now)}")
+        requested_at, name = min(done)
+        text.append(f"; the oldest last backup is of {name}, {ago(requested_at, now)}")
     if never:
         text.append(f"; never backed up: {', '.join(never)}", style="bad")
     return text

@@ -22,6 +22,7 @@ from contracts.records import (
     RestoreRecord,
     RunKind,
     RunState,
+    RunSummary,
     ServiceState,
 )
 from contracts.requests import BackupRequest, Request, RestoreRequest, message_id
@@ -202,10 +203,10 @@ class Runs:
             await self.uploads.discard_all(record, keep_attempt=record.attempt)
             await self.uploads.forget_all(record)
             await self.quotas.commit(record)
-            await self._remember(record)
         else:
             await self._clear_up(record)
             await self.quotas.drop(record.project, record.service, record.id)
+        await self._remember(record)
         await self.ledger.settle(record)
         try:
             await self.after_backup(record)
@@ -231,14 +232,19 @@ class Runs:
     async def _remember(self, record: BackupRecord) -> None:
         """What later runs of the service go by, even when this one's record is gone."""
 
+        summary = summary_of(record)
+
         def newer(state: ServiceState) -> ServiceState:
+            if not record.was_completed:
+                return state if state.last_run == summary else msgspec.structs.replace(state, last_run=summary)
             last = state.last_automatic_at
             # One that lies in the future was remembered under a clock that was ahead.
             if record.due_at is not None and (last is None or record.due_at > last or last > self.now()):
                 last = record.due_at
-            if (last, record.size_bytes) == (state.last_automatic_at, state.last_size_bytes):
-                return state
-            return msgspec.structs.replace(state, last_automatic_at=last, last_size_bytes=record.size_bytes)
+            after = msgspec.structs.replace(
+                state, last_automatic_at=last, last_size_bytes=record.size_bytes, last_completed=summary, last_run=summary
+            )
+            return state if after == state else after
 
         await self.catalog.states.change(key(record.project, record.service), newer, absent=ServiceState())
 
@@ -275,6 +281,25 @@ def _marker(record: AnyRun) -> str:
     if isinstance(record, BackupRecord):
         return backup_marker(record.project, record.service)
     return restore_marker(record.target.project, record.target.service)
+
+
+def summary_of(record: BackupRecord) -> RunSummary:
+    """What is remembered of a run that has ended; of one that is being deleted, what it was."""
+    elapsed_s = None
+    if record.started_at and record.finished_at:
+        elapsed_s = (record.finished_at - record.started_at).total_seconds()
+    return RunSummary(
+        id=record.id,
+        state=RunState.COMPLETED if record.was_completed else record.state,
+        requested_at=record.requested_at,
+        finished_at=record.finished_at,
+        trigger=record.trigger,
+        node=record.node,
+        size_bytes=record.size_bytes,
+        elapsed_s=elapsed_s,
+        # Without the tool's own words: the state is read with every list.
+        error=msgspec.structs.replace(record.error, detail=None) if record.error else None,
+    )
 
 
 def active_run(activity: Activity, record: AnyRun, since: datetime) -> ActiveRun:

@@ -29,7 +29,7 @@ def operator_settings(stack: Stack) -> NatsSettings:
 
 
 async def projects(operator: ControlClient) -> list[str]:
-    return [project.name for project in (await operator.ask(control.PROJECT_LIST, control.Nothing())).projects]
+    return [project.name for project in (await operator.ask(control.PROJECT_LIST, control.ProjectList())).projects]
 
 
 async def test_a_second_start_finds_what_the_first_one_kept(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""The web UI: pages made on the server, for people."""
