@@ -25,6 +25,9 @@ from daemon.catalog.topology import ensure_topology
 from daemon.control import Control, serve_control, version
 from daemon.due_runs import DueRuns
 from daemon.fleet import Fleet
+from daemon.http.app import make_app
+from daemon.http.backend import Backend
+from daemon.http.server import serve_http
 from daemon.keys.custody import Custody
 from daemon.keys.master import MasterKey
 from daemon.lease import Lease
@@ -66,9 +69,10 @@ async def run_coordinator(
     stop: asyncio.Event,
     *,
     ready: Callable[[], None] | None = None,
+    listening: Callable[[str], None] | None = None,
     now: Callable[[], datetime] = utc_now,
 ) -> None:
-    """Until `stop` is set.  `now` is the wall clock of all that is decided by time.
+    """Until `stop` is set.  `now` is the wall clock of all that is decided by time; `listening` is told the URL of HTTP.
 
     Raises: StrongroomError when it cannot start, or the bus is closed for good.
     """
@@ -84,7 +88,7 @@ async def run_coordinator(
         js = client.jetstream(timeout=5)
         store = await stack.enter_async_context(open_store(settings.store))
         await ensure_topology(js, replicas=settings.replicas)
-        loops = await _start(client, js, store, master_key, settings, stack, now)
+        loops = await _start(client, js, store, master_key, settings, stack, now, listening)
         # Ready means that whoever asks now is answered: the server has every subscription.  Twice, because the library
         # writes the PING of a flush past what still waits to be written (nats-py 2.16, `Client._send_ping`).
         await client.flush()
@@ -124,6 +128,7 @@ async def _start(
     settings: CoordinatorSettings,
     stack: AsyncExitStack,
     now: Callable[[], datetime],
+    listening: Callable[[str], None] | None,
 ) -> list[asyncio.Task[None]]:
     catalog = Catalog(client, js)
     custody = Custody(catalog, store, master_key)
@@ -136,6 +141,7 @@ async def _start(
     backups, restores = Backups(runs, allowance), Restores(runs)
     grace = timedelta(days=settings.grace_days)
     services = Services(runs, retention, grace=grace)
+    tokens = Tokens(catalog, runs.events, now)
     control = Control(
         catalog=catalog,
         projects=Projects(runs, services, custody, grace=grace),
@@ -149,7 +155,7 @@ async def _start(
         library=Library(client, catalog, store, custody),
         usage=UsageReport(catalog, runs.quotas, store),
         fleet=Fleet(catalog, now),
-        tokens=Tokens(catalog, runs.events, now),
+        tokens=tokens,
         events=runs.events,
         grace=grace,
         now=now,
@@ -162,6 +168,22 @@ async def _start(
     await listener.listen(subjects.PROGRESS_SUBJECTS, relay.progress)
     await listener.listen(subjects.AGENT_LOG_SUBJECTS, relay.log)
     await serve_control(client, control, stack)
+    if settings.http is not None:
+        backend = Backend(
+            control=control,
+            tokens=tokens,
+            catalog=catalog,
+            custody=custody,
+            store=store,
+            client=client,
+            js=js,
+            settings=settings.http,
+            session_key=master_key.derive("strongroom web sessions"),
+            now=now,
+        )
+        url = await stack.enter_async_context(serve_http(make_app(backend), settings.http))
+        if listening is not None:
+            listening(url)
     due_runs = DueRuns(runs, requests, retention, start_deadline_s=settings.reaper.start_deadline_s)
     scheduler = Scheduler(client, catalog, due_runs, settings.scheduler, now)
     orphans = Orphans(catalog, store, runs.quotas, settings.reaper.orphans)
