@@ -12,13 +12,14 @@ from nats.errors import NoRespondersError
 from nats.errors import TimeoutError as NatsTimeoutError
 
 from contracts import control
-from contracts.events import Event, event_decoder
+from contracts.events import Event
 from contracts.policy.retention_policy import RetentionPolicy
 from contracts.policy.schedule import Off, Schedule
 from contracts.records import BackupRecord, DueRecord, RunState
 from contracts.services import PostgreSQLOptions
-from contracts.subjects import EVENTS_STREAM, control_subject
+from contracts.subjects import control_subject
 from daemon.settings import CoordinatorSettings
+from tests.daemon.events import stored_events
 from tests.daemon.robots import RobotAgent, robot
 from tests.daemon.running import Operator, SetClock, running_coordinator
 from tests.servers.nats import NatsServer
@@ -148,12 +149,7 @@ class Scene:
 
     async def events(self, *types: str) -> list[Event]:
         """Everything that the events stream holds, or what is of these types, in order."""
-        js = self.operator.client.jetstream()
-        count = (await js.stream_info(EVENTS_STREAM)).state.messages
-        subscription = await js.subscribe("strongroom.event.>", stream=EVENTS_STREAM, ordered_consumer=True)
-        found = [event_decoder.decode((await subscription.next_msg(timeout=5)).data) for _ in range(count)]
-        await subscription.unsubscribe()
-        return [event for event in found if not types or event.type in types]
+        return await stored_events(self.operator.client, *types)
 
 
 @asynccontextmanager
