@@ -6,13 +6,13 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from contracts.control import ACCESS_SELF, STATUS, RestoreCreate, Verb
+from contracts.control import ACCESS_SELF, SCHEMA_SHOW, STATUS, RestoreCreate, Verb
 from contracts.errors import Denied
 from daemon.access.caller import Caller
 
 Q = TypeVar("Q")
 
-_OF_NO_PROJECT: Final = frozenset({STATUS.name, ACCESS_SELF.name})
+_OF_NO_PROJECT: Final = frozenset({STATUS.name, ACCESS_SELF.name, SCHEMA_SHOW.name})
 """Verbs that say nothing of any project."""
 
 

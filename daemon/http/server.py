@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 import uvicorn
-from litestar import Litestar
+from litestar.types import ASGIApp
 
 from contracts.errors import InvalidInput
 from contracts.tasks import cancel_surely
@@ -22,6 +22,8 @@ log = structlog.get_logger()
 _LAST_ANSWERS_S: Final = 3
 """What is under way when the coordinator stops is given this long."""
 _BACKLOG: Final = 512
+_MOST_HEAD_BYTES: Final = 32 * 1024
+_STALLED_MS: Final = 120_000
 
 
 class _Server(uvicorn.Server):
@@ -33,13 +35,16 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serve_http(app: Litestar, settings: HttpSettings) -> AsyncIterator[str]:
+async def serve_http(app: ASGIApp, settings: HttpSettings) -> AsyncIterator[str]:
     """Listens on entering; yields the address as a URL.  Raises: InvalidInput `config.invalid` when it cannot."""
     listener = _listen(settings)
     config = uvicorn.Config(
         app,
         log_config=None,
         access_log=False,
+        # The one that bounds a request's head, whatever else is installed.
+        http="h11",
+        h11_max_incomplete_event_size=_MOST_HEAD_BYTES,
         lifespan="on",
         server_header=False,
         ssl_certfile=settings.tls_cert_file or None,
@@ -71,9 +76,13 @@ async def serve_http(app: Litestar, settings: HttpSettings) -> AsyncIterator[str
 
 def _listen(settings: HttpSettings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # With its protocol named: else asyncio leaves Nagle's algorithm on, and the body of an answer waits 40 ms for its head.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            # Every connection has it from here: one whose reader takes nothing is not kept for ever.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _STALLED_MS)
         listener.bind((settings.host, settings.port))
         listener.listen(_BACKLOG)
     except OSError as exc:

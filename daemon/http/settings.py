@@ -24,6 +24,9 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     tls_key_file: str = ""
     trusted_proxies: list[str] = []
     """Addresses whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed."""
+    metrics_open: bool = False
+    """Whether `/metrics` is answered without a token: it names all projects, services and nodes.  Otherwise Prometheus shows
+    a token of the role viewer that is good for all projects, from a file (`authorization: credentials_file`)."""
 
     def __post_init__(self) -> None:
         if bool(self.tls_cert_file) != bool(self.tls_key_file):

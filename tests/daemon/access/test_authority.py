@@ -14,7 +14,7 @@ from contracts.errors import Denied
 from daemon.access.authority import authorize
 from daemon.access.caller import Caller, Via
 
-OF_NO_PROJECT = {"status", "access.self"}
+OF_NO_PROJECT = {"status", "access.self", "schema.show"}
 EVERYWHERE = {"node.add", "node.list", "node.remove", "project.create"}
 """Verbs that concern everybody."""
 
