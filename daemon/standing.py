@@ -28,6 +28,8 @@ class Known(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The id of the backup under way."""
     alive: Mapping[str, Alive]
     """All nodes that are alive, by name."""
+    first_due: datetime | msgspec.UnsetType | None = msgspec.UNSET
+    """As the function of that name says of record and state, for whoever has asked it already."""
 
 
 def stand(known: Known, now: datetime) -> Standing:
@@ -41,6 +43,15 @@ def stand(known: Known, now: datetime) -> Standing:
         off = _cause(CauseCode.UNSCHEDULED, Level.OFF, "its schedule is off: only people start backups of it")
         return Standing(level=Level.OFF, causes=[off, *causes])
     return Standing(level=causes[0].level if causes else Level.GOOD, causes=causes)
+
+
+def first_due(record: ServiceRecord, state: ServiceState) -> datetime | None:
+    """When a run of the service was or is due for the first time since the last one ended, or its schedule was set."""
+    last = state.last_run or state.last_completed
+    since = record.due_after
+    if last is not None:
+        since = max(since, last.finished_at or last.requested_at)
+    return next_due(record.effective_schedule, since)
 
 
 def is_scheduled_off(record: ServiceRecord) -> bool:
@@ -76,11 +87,7 @@ def _of_bad_run(bad: RunSummary, good: RunSummary | None) -> Cause:
 
 def _overdue(known: Known, now: datetime) -> datetime | None:
     """What was due since the last run ended and has not led to one."""
-    last = known.state.last_run or known.state.last_completed
-    since = known.record.due_after
-    if last is not None:
-        since = max(since, last.finished_at or last.requested_at)
-    due = next_due(known.record.effective_schedule, since)
+    due = known.first_due if known.first_due is not msgspec.UNSET else first_due(known.record, known.state)
     return due if due is not None and now - due > OVERDUE_AFTER else None
 
 
