@@ -1,1 +1,1 @@
-"""The web UI: pages made on the server, for people."""
+"""The pages that people use: made on the server, of the same verbs as everything else."""
