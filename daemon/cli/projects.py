@@ -89,7 +89,7 @@ async def list_(call: Call) -> None:
         else:
             call.terminal.say("There are no projects yet: `strongroom project create NAME` makes one.")
 
-    call.terminal.result(answer, draw)
+    call.terminal.result(answer, draw, items=answer.projects)
 
 
 @command(projects, "show", examples=[("strongroom project show acme", "its quota and its keys")])

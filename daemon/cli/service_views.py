@@ -18,6 +18,7 @@ from daemon.cli.figures import ago, ahead, duration, size, stamp
 from daemon.cli.plain_text import visible
 from daemon.cli.policy_views import policy_lines
 from daemon.cli.schedule_views import schedule_words
+from daemon.cli.standing_views import LEVEL_STYLES, MARKS, cause_lines, cause_words, level_word
 from daemon.cli.tables import Column, print_facts, print_table
 from daemon.cli.words import coming, deleted, frozen, health, moment
 
@@ -31,6 +32,7 @@ def draw_services(console: Console, views: Sequence[ServiceView]) -> None:
         rows.append(
             [
                 Text(f"{view.record.project}/{view.record.name}", style="name"),
+                level_word(view.standing.level),
                 view.kind,
                 ", ".join(view.record.nodes),
                 Text(stamp(last.requested_at)) if last else Text("never", style="bad"),
@@ -45,6 +47,7 @@ def draw_services(console: Console, views: Sequence[ServiceView]) -> None:
         console,
         [
             Column("SERVICE"),
+            Column("STANDS", rank=1),
             Column("KIND", rank=7),
             Column("NODES", rank=5),
             Column("LAST BACKUP (UTC)", rank=2),
@@ -52,7 +55,7 @@ def draw_services(console: Console, views: Sequence[ServiceView]) -> None:
             Column("STORED", rank=8, align="right"),
             Column("NEXT DUE (UTC)", rank=6),
             Column("UNDER WAY", rank=4),
-            Column("NOTE", rank=1),
+            Column("NOTE", rank=1, fold=True),
         ],
         rows,
     )
@@ -63,10 +66,12 @@ def draw_service(console: Console, view: ServiceView, nodes: Sequence[NodeView])
     record = view.record
     now = utc_now()
     name = f"{record.project}/{record.name}"
-    console.print(Text.assemble("Service ", (name, "name")))
+    level = view.standing.level
+    console.print(Text.assemble("Service ", (name, "name"), "  ", (f"{MARKS[level]} {level}", LEVEL_STYLES[level])))
     print_facts(
         console,
         [
+            ("stands", cause_lines(view)),
             ("kind", view.kind),
             *_options(record.options),
             ("nodes", ", ".join(record.nodes)),
@@ -102,7 +107,8 @@ def _note(view: ServiceView, now: datetime) -> Text:
     deletion = view.record.deletion
     if deletion is not None:
         return Text(f"deleted, gone {ahead(deletion.purge_at, now)}", style="odd")
-    return Text("retention frozen" if view.freeze else "", style="odd")
+    words = [cause_words(view), Text("retention frozen" if view.freeze else "", style="odd")]
+    return Text(", ").join(word for word in words if word)
 
 
 def _last(service: str, backup: RunSummary | None) -> Text:

@@ -91,19 +91,19 @@ def test_a_file_that_is_no_seed_is_not_quoted(tmp_path: Path, home: dict[str, st
 
 def test_without_any_configuration_both_ways_out_are_told(zygote: Zygote, tmp_path: Path) -> None:
     lost = Strongroom(zygote, tmp_path, None)
-    ended = lost("status").failed(2, "config.invalid")
+    ended = lost("node", "list").failed(2, "config.invalid")
     assert "strongroom up" in ended.err
     assert str(tmp_path / ".config/strongroom/config.toml") in ended.err
     assert "nkey_file" in ended.err
-    assert lost("status", "--json").failed(2, "config.invalid").error["detail"]
+    assert lost("node", "list", "--json").failed(2, "config.invalid").error["detail"]
 
 
 def test_the_file_is_found_in_its_usual_place(zygote: Zygote, world: Platform, tmp_path: Path) -> None:
     place = tmp_path / ".config/strongroom/config.toml"
     place.parent.mkdir(parents=True)
     place.write_bytes((world.directory / "operator.toml").read_bytes())
-    Strongroom(zygote, tmp_path, None)("status").ok()
+    Strongroom(zygote, tmp_path, None)("node", "list").ok()
 
 
 def test_a_variable_that_is_no_setting_of_ours_changes_nothing(strongroom: Strongroom) -> None:
-    strongroom("status", STRONGROOM_NATS_NONSENSE="1").ok()
+    strongroom("node", "list", STRONGROOM_NATS_NONSENSE="1").ok()
