@@ -62,3 +62,9 @@ class TokenState(StrEnum):
     ACTIVE = "active"
     EXPIRED = "expired"
     REVOKED = "revoked"
+
+
+class EndedSession(msgspec.Struct, frozen=True, kw_only=True):
+    """That somebody logged out: whoever still has the session's cookie is not let in by it."""
+
+    ended_at: datetime

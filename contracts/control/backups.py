@@ -79,6 +79,7 @@ class BackupDownload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     id: str
     artifact: str
     recipient: str = ""
+    actor: str = ""
 
 
 class Backups(msgspec.Struct, frozen=True, kw_only=True):
@@ -179,4 +180,5 @@ BACKUP_DOWNLOAD = Verb(
     "A signed URL for one artifact",
     role=Role.OPERATOR,
     route="GET /projects/{project}/services/{service}/backups/{id}/download",
+    hands_out=True,
 )

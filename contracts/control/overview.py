@@ -60,6 +60,8 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     attention: list[ServiceView]
     """The first hundred that are not good, the worst first."""
     running: int
+    under_way: list[ServiceView] = []
+    """The first twenty of those that run, the longest first."""
     next: list[Coming]
     """The first ten."""
     oldest: Coming | None = None

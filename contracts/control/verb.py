@@ -27,16 +27,25 @@ class Verb(Generic[Q, A]):
     the query of a GET or DELETE and the JSON body of anything else.
     """
 
-    def __init__(self, name: str, request: type[Q], answer: type[A], doc: str, *, role: Role, route: str) -> None:
+    def __init__(
+        self, name: str, request: type[Q], answer: type[A], doc: str, *, role: Role, route: str, hands_out: bool = False
+    ) -> None:
+        """`hands_out`: the answer opens what was backed up, so that calling it is written down like a change."""
         self.name = name
         self.request = request
         self.answer = answer
         self.doc = doc
         self.role = role
         self.method, self.path = route.split(" ")
+        self._hands_out = hands_out
         VERBS[name] = self
 
     @property
     def changes(self) -> bool:
-        """Whether calling it may change anything: such calls are written into the audit log."""
+        """Whether calling it may change anything."""
         return self.method != "GET"
+
+    @property
+    def is_audited(self) -> bool:
+        """Whether calls are written into the audit log."""
+        return self.changes or self._hands_out

@@ -27,6 +27,7 @@ from contracts.records import (
 )
 from contracts.requests import BackupRequest, Request, RestoreRequest, message_id
 from contracts.subjects import REPORTS_STREAM, report_subject, request_subject
+from contracts.tracing import SpanKind, carry, span
 from contracts.wire import encode, utc_now
 from daemon.catalog.buckets import RecordBucket, RecordChanged, Stored, key
 from daemon.catalog.catalog import Catalog, backup_marker, restore_marker
@@ -108,9 +109,10 @@ class Runs:
                 attempt=record.attempt,
                 requested_at=record.requested_at,
             )
-        headers = {"Nats-Msg-Id": f"{record.project}/{record.service}/{message_id(request)}"}
         subject = request_subject(record.node)
-        await patiently(lambda: self._js.publish(subject, encode(request), headers=headers), "publish request")
+        with span("request.publish", kind=SpanKind.PRODUCER, node=record.node, run_id=record.id, attempt=record.attempt):
+            headers = carry({"Nats-Msg-Id": f"{record.project}/{record.service}/{message_id(request)}"})
+            await patiently(lambda: self._js.publish(subject, encode(request), headers=headers), "publish request")
 
     async def claim(self, kind: RunKind, project: str, service: str, run_id: str, *, node: str, instance: str) -> Any:
         """The run's record, now held by this instance of the node's agent.  Raises: Conflict `run.not_current`."""
@@ -209,7 +211,8 @@ class Runs:
         await self._remember(record)
         await self.ledger.settle(record)
         try:
-            await self.after_backup(record)
+            with span("retention.apply", within=True):
+                await self.after_backup(record)
         except StrongroomError as exc:
             # The next backup makes up for it; until then more is kept than need be.
             log.warning("backup.aftermath_postponed", run_id=record.id, code=exc.code, reason=exc.message)

@@ -41,6 +41,8 @@ class Scene:
         self.operator = operator
         self.clock = clock
         self.robots = robots
+        self.url = ""
+        """Of the first coordinator, where it listens for HTTP."""
 
     @property
     def robot(self) -> RobotAgent:
@@ -169,8 +171,7 @@ async def scene(
     """
     clock = SetClock(start)
     async with AsyncExitStack() as stack:
-        for _ in range(coordinators):
-            await stack.enter_async_context(running_coordinator(settings, now=clock))
+        urls = [await stack.enter_async_context(running_coordinator(settings, now=clock)) for _ in range(coordinators)]
         operator = Operator(await stack.enter_async_context(nats_server.connect_operator()))
         if is_new:
             await operator.call(control.PROJECT_CREATE, msgspec.convert({"name": "acme", **quota}, control.ProjectCreate))
@@ -180,5 +181,6 @@ async def scene(
                 await operator.call(control.NODE_ADD, control.NodeRef(node=node))
             robots[node] = await stack.enter_async_context(robot(nats_server, node, "acme/orders"))
         made = Scene(operator, clock, robots)
+        made.url = urls[0] if urls else ""
         await made.alive()
         yield made

@@ -43,12 +43,14 @@ class SpeakingAgent:
         self.node = node
         self.instance = instance
         self.identity = Identity.generate()
+        self.version = "test"
+        self.started_at = utc_now()
 
     async def beat(self, running: list[RunRef] | None = None, services: dict[str, EngineHealth] | None = None) -> None:
         heartbeat = Heartbeat(
             sent_at=utc_now(),
-            started_at=utc_now(),
-            agent_version="test",
+            started_at=self.started_at,
+            agent_version=self.version,
             recipient=str(self.identity.recipient),
             services=services or {},
             running=running or [],

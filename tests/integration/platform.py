@@ -54,7 +54,7 @@ class Platform:
         self._processes: dict[str, ServerProcess] = {}
         write_private(directory / "master.key", MasterKey.generate().reveal())
 
-    def start_coordinator(self, name: str = "coordinator") -> ServerProcess:
+    def start_coordinator(self, name: str = "coordinator", **settings: Any) -> ServerProcess:
         """Returns when it answers."""
         server = self.bucket.server
         credentials = self.directory / "store.toml"
@@ -71,6 +71,7 @@ class Platform:
             },
             "reaper": self.reaper,
             "request_ack_wait_s": 2.0,
+            **settings,
         }
         return self._start(name, ["-m", "daemon"], config, "coordinator.ready")
 
