@@ -5,8 +5,8 @@ from __future__ import annotations
 from litestar import Litestar
 
 from daemon.http.backend import Backend
-from daemon.http.problems import exception_handlers
 from daemon.http.probes import probes
+from daemon.http.problems import exception_handlers
 
 
 def make_app(backend: Backend) -> Litestar:
