@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from agents.drivers.base import (
     BackupPlan,
     Capabilities,
     Confirm,
-    Driver,
     DriverDefaults,
     DumpSource,
     PlannedArtifact,
@@ -30,6 +27,7 @@ from agents.drivers.nats.restore import start_restore
 from agents.drivers.nats.scratch import scratch_server
 from agents.drivers.nats.session import open_session
 from agents.drivers.nats.streams import StreamState
+from agents.drivers.scratch import ScratchServer
 from contracts.records import ArtifactRecord, EngineHealth, RestoreTarget
 from contracts.services import NATSOptions
 
@@ -101,13 +99,4 @@ class NATSDriver(DriverDefaults):
     async def scratch(self, directory: Path) -> AsyncIterator[Scratch]:
         async with scratch_server(directory) as connection:
             driver = NATSDriver(connection, NATSOptions(), runtime_dir=directory, work_dir=self._work_dir, isolated=True)
-            yield _ScratchServer(driver=driver, target=RestoreTarget(project="", service="", node=""))
-
-
-@dataclass
-class _ScratchServer:
-    driver: Driver
-    target: RestoreTarget
-
-    async def inventory(self) -> Any:
-        return (await self.driver.plan_backup()).inventory
+            yield ScratchServer(driver)
