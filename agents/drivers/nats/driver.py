@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Unpack
 
 from agents.drivers.base import (
     BackupPlan,
     Capabilities,
     Confirm,
-    DriverDefaults,
     DumpSource,
     PlannedArtifact,
     RestoreSink,
     Scratch,
     confirmed,
 )
+from agents.drivers.defaults import Directories, DriverDefaults
 from agents.drivers.nats.attributes import parse_attributes
 from agents.drivers.nats.check import check_restore
 from agents.drivers.nats.connection import NATSConnection
@@ -32,7 +33,7 @@ from contracts.records import ArtifactRecord, EngineHealth, RestoreTarget
 from contracts.services import NATSOptions
 
 
-class NATSDriver(DriverDefaults):
+class NATSDriver(DriverDefaults[NATSConnection, NATSOptions]):
     """The JetStream streams of one account.  Holds no connection: each call makes its own."""
 
     def __init__(
@@ -40,15 +41,11 @@ class NATSDriver(DriverDefaults):
         connection: NATSConnection,
         options: NATSOptions | None = None,
         *,
-        runtime_dir: Path,
-        work_dir: Path,
         isolated: bool = False,
+        **directories: Unpack[Directories],
     ) -> None:
         """`isolated`: restored streams take from no others and give to none, as it has to be in a rehearsal."""
-        self._connection = connection
-        self._options = options or NATSOptions()
-        self._runtime_dir = runtime_dir
-        self._work_dir = work_dir
+        super().__init__(connection, options or NATSOptions(), directories)
         self._isolated = isolated
         self._taken: dict[str, StreamState] = {}
         """What the snapshots of the backup under way hold, by stream."""
