@@ -26,8 +26,6 @@ from contracts.records import ArtifactRecord, Attributes, EngineHealth, RestoreT
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """What a service's backups can be used for, beyond being restored as a whole to where they came from."""
 
-    select: bool = False
-    """Single artifacts can be restored without the others."""
     rename: bool = False
     """Artifacts can be restored under other names."""
     directory: bool = False

@@ -117,9 +117,6 @@ class NatsService:
                 )
         return len(victims)
 
-    def log_text(self) -> str:
-        return self._process.log_path.read_text(errors="replace")
-
     async def _connections(self) -> list[dict[str, Any]]:
         async with self.connect(_SYSTEM) as client:
             answer = await client.request("$SYS.REQ.SERVER.PING.CONNZ", b"{}", timeout=5)

@@ -51,7 +51,7 @@ class ElasticsearchDriver(DriverDefaults[ElasticsearchConnection, ElasticsearchO
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(select=True, rename=True)
+        return Capabilities(rename=True)
 
     async def health(self) -> EngineHealth:
         return await look_at_health(self._connection, self._options)

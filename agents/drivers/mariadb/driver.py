@@ -34,8 +34,8 @@ from agents.drivers.mariadb.users_restore import start_users_check, start_users_
 from contracts.records import ArtifactRecord, EngineHealth, RestoreTarget
 from contracts.services import MariaDBOptions
 
-_PHYSICAL: Final = Capabilities(select=True, directory=True, scratch=True)
-_LOGICAL: Final = Capabilities(select=True, rename=True, scratch=True)
+_PHYSICAL: Final = Capabilities(directory=True, scratch=True)
+_LOGICAL: Final = Capabilities(rename=True, scratch=True)
 
 
 class MariaDBDriver(DriverDefaults[MariaDBConnection, MariaDBOptions]):

@@ -52,7 +52,7 @@ class NATSDriver(DriverDefaults[NATSConnection, NATSOptions]):
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(select=True, rename=True, scratch=True)
+        return Capabilities(rename=True, scratch=True)
 
     async def health(self) -> EngineHealth:
         return await look_at_health(self._connection, self._options)

@@ -40,7 +40,7 @@ from contracts.errors import RunFailed
 from contracts.records import ArtifactRecord, EngineHealth, RestoreTarget
 from contracts.services import PostgreSQLOptions
 
-_LOGICAL: Final = Capabilities(select=True, rename=True, skip_roles=True, scratch=True)
+_LOGICAL: Final = Capabilities(rename=True, skip_roles=True, scratch=True)
 _PHYSICAL: Final = Capabilities(directory=True, scratch=True)
 
 

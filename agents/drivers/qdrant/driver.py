@@ -49,7 +49,7 @@ class QdrantDriver(DriverDefaults[QdrantConnection, QdrantOptions]):
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(select=True, rename=True, scratch=has_program())
+        return Capabilities(rename=True, scratch=has_program())
 
     async def health(self) -> EngineHealth:
         return await look_at_health(self._connection, self._options)
