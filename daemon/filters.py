@@ -44,11 +44,11 @@ class LogFilter(msgspec.Struct, frozen=True, kw_only=True):
         return [log_subject(self.project or "*", self.service or "*", self.run_id or "*")]
 
 
-def check_event_type(type_: str) -> str:
+def check_event_type(type_: str, field: str = "types") -> str:
     """The type itself, or the noun that several begin with.  Raises: InvalidInput `input.invalid`."""
     if type_ not in EVENT_TYPES and type_ not in {name.partition(".")[0] for name in EVENT_TYPES}:
         there = ", ".join(sorted(EVENT_TYPES))
-        raise InvalidInput("input.invalid", f"there are no events of type {type_!r}; there are {there}", field="type")
+        raise InvalidInput("input.invalid", f"there are no events of type {type_!r}; there are {there}", field=field)
     return type_
 
 

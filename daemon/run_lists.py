@@ -15,8 +15,8 @@ from daemon.catalog.mirror import Mirror
 
 Run = TypeVar("Run", bound=BackupRecord | RestoreRecord)
 
-MOST_RECORDS: Final = 20_000
-"""Some KiB each."""
+MOST_RECORDS: Final = 10_000
+"""Some 4 KiB each, with two artifacts."""
 
 
 class RunLists(Generic[Run]):

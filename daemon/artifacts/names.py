@@ -39,7 +39,7 @@ def file_name(backup: BackupRecord, artifact: ArtifactRecord, *, encrypted: bool
 
 
 def content_disposition(name: str) -> str:
-    """The header by which a browser stores an answer under the name.  Source: RFC 6266, and RFC 8187 for what is not ASCII."""
+    """The header by which a browser stores an answer under the name.  Source: RFC 6266; RFC 8187 for what is not ASCII."""
     plain = "".join(char if " " <= char <= "~" and char not in '"\\%' else "_" for char in name)
     if plain == name:
         return f'attachment; filename="{plain}"'

@@ -18,7 +18,7 @@ from daemon.cli.command import Call, command
 from daemon.cli.event_views import draw_event
 from daemon.cli.figures import stamp
 from daemon.cli.references import parse_scope
-from daemon.filters import EventFilter
+from daemon.filters import EventFilter, check_event_type
 
 _AUDIT: Final = "access"
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -69,6 +69,8 @@ async def events(
     """Print what happened, oldest first; for programs one JSON object a line."""
     project, service = parse_scope(scope)
     start = parse_since(since, utc_now())
+    for name in type_ or []:
+        check_event_type(name, "type")
     wanted = EventFilter(project=project, service=service, types=chosen_types(type_ or [], audit=audit))
     wanted.subjects()  # what is wrong on the line is told without a coordinator
     async with call.connect() as client, aclosing(client.events(wanted, since=start, follow=follow)) as found:

@@ -78,7 +78,7 @@ class HttpClient:
         query = {
             "project": wanted.project or None,
             "service": wanted.service or None,
-            "type": wanted.types,
+            "types": wanted.types,
             "since": since.isoformat() if since else None,
             "follow": follow,
         }

@@ -62,8 +62,9 @@ async def create(
     until = f"until {stamp(view.expires_at)}" if view.expires_at else "without end"
     call.terminal.say(
         f"That is token {view.id} ({view.name}), {view.role} of {view.project or 'all projects'}, good {until}.  It is "
-        f"shown this once.\n`strongroom login URL` keeps it for the command line; people log in with it on the coordinator's "
-        f"page, and programs send it as `Authorization: Bearer …`.\n`strongroom token revoke {view.id}` ends it."
+        f"shown this once.\n`strongroom login URL` keeps it for the command line; people log in with it on the "
+        f"coordinator's page, and programs send it as `Authorization: Bearer …`.\n"
+        f"`strongroom token revoke {view.id}` ends it."
     )
 
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from importlib import import_module
-from importlib.util import find_spec
-from typing import Any, Final
+from typing import Final
 
 from litestar import Litestar
 
 from daemon.http.api import api
 from daemon.http.backend import Backend
 from daemon.http.content import content
+from daemon.http.metrics import metrics
 from daemon.http.probes import probes
 from daemon.http.problems import exception_handlers
 from daemon.http.schema_routes import schema_routes
 from daemon.http.security_headers import add_security_headers
 from daemon.http.streams import streams
 from daemon.web.error_pages import stray_exception_handlers
+from daemon.web.site import site
 
 MOST_BODY_BYTES: Final = 1024 * 1024
 """Nothing that is sent here is large: bytes of backups go to the store."""
@@ -32,8 +31,8 @@ def make_app(backend: Backend) -> Litestar:
             *api(backend),
             *streams(backend),
             *content(backend),
-            *_plugged("daemon.http.metrics", "metrics", backend),
-            *_plugged("daemon.web.site", "site", backend),
+            *metrics(backend),
+            *site(backend),
         ],
         exception_handlers={**exception_handlers(), **stray_exception_handlers()},
         before_send=[add_security_headers],
@@ -42,11 +41,3 @@ def make_app(backend: Backend) -> Litestar:
         openapi_config=None,
         debug=False,
     )
-
-
-def _plugged(module: str, maker: str, backend: Backend) -> Sequence[Any]:
-    """The routes of a module that is there."""
-    if find_spec(module) is None:
-        return []
-    routes: Sequence[Any] = getattr(import_module(module), maker)(backend)
-    return routes

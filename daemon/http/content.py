@@ -82,12 +82,12 @@ class Downloads:
         outcome = "internal"
         try:
             plan = await self._plan(request, caller, ref, artifact, form)
-            facts["id"] = plan.backup.id
+            await self._check_stored(plan.artifact)
             if request.method == "HEAD":
                 return HeadAnswer(plan.status, plan.headers)
+            facts["id"] = plan.backup.id
             if plan.is_part:
                 facts |= {"first_byte": plan.span.first, "last_byte": plan.span.end - 1}
-            await self._check_stored(plan.artifact)
             source = self._source(caller, plan)
             seen = await primed(source)
             outcome = "done"

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import structlog
 from litestar.types import Receive, Scope, Send
+from nats.errors import Error as NatsError
 
 from contracts.errors import StrongroomError
 from contracts.tasks import cancel_surely, cancellable
@@ -84,6 +85,8 @@ class EventStream:
             await asyncio.sleep(RECHECK_S)
             try:
                 await self._backend.tokens.caller_of(self._caller.token_id, self._caller.via)
+            except NatsError:
+                continue
             except StrongroomError as exc:
                 if not exc.retryable:
                     outbox.end(StreamEnd(reason=EndReason.REFUSED, message=exc.message, code=exc.code))

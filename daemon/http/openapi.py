@@ -17,6 +17,7 @@ from daemon.http.problems import MEDIA_TYPE as PROBLEM_TYPE
 from daemon.http.problems import TITLES, Problem, status_of
 from daemon.http.schemas import Schema, Schemas
 from daemon.http.verb_operations import verb_operations
+from daemon.sse import MEDIA_TYPE as EVENT_STREAM
 
 _COMMON_REFUSALS: Final = (400, 500, 503)
 _REFUSALS_OF_TOKENS: Final = (401, 403, 429)
@@ -116,7 +117,7 @@ def _operation(operation: Operation, schemas: Schemas) -> Schema:
         if operation.request_example is not UNSET:
             content["example"] = operation.request_example
         made["requestBody"] = {
-            "required": bool(schema.get("required", True)),
+            "required": bool(schema.get("required")),
             "content": {"application/json": content},
         }
     made["responses"] = {
@@ -160,11 +161,26 @@ def _success(answer: Answer, schemas: Schemas) -> Schema:
     if answer.media_type:
         content: Schema = {}
         if answer.type is not UNSET:
-            content["schema"] = schemas.of(answer.type, received=False)
+            schema = schemas.of(answer.type, received=False)
+            content["schema"] = _of_event_stream(schema) if answer.media_type == EVENT_STREAM else schema
         if answer.example is not UNSET:
             content["example"] = answer.example
         made["content"] = {answer.media_type: content}
     return made
+
+
+def _of_event_stream(data: Schema) -> Schema:
+    """What each event of the stream is; the document's version has no word for the sequence of them."""
+    end = {"type": "object", "properties": {"reason": {"type": "string"}}, "required": ["reason"]}
+    return {
+        "type": "object",
+        "properties": {
+            "event": {"type": "string"},
+            "data": {"type": "string", "contentMediaType": "application/json", "contentSchema": {"anyOf": [data, end]}},
+            "id": {"type": "string"},
+            "retry": {"type": "integer"},
+        },
+    }
 
 
 def _refusal(status: int, problem: Schema) -> Schema:

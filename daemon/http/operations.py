@@ -73,7 +73,7 @@ class Operation:
     request_example: Any = UNSET
     answers: Sequence[Answer] = ()
     refusals: Sequence[int] = ()
-    """Statuses of problems that can occur beside those of every route (`documents.COMMON_REFUSALS`)."""
+    """Statuses of problems that can occur beside those of every route (`daemon.http.openapi.refusals_of`)."""
 
     @property
     def tag(self) -> str:

@@ -42,7 +42,7 @@ _LAST_ID: Final = "last-event-id"
 class EventsQuery(msgspec.Struct, frozen=True, kw_only=True):
     project: str = ""
     service: str = ""
-    type: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
     after: Annotated[int, msgspec.Meta(ge=0)] | None = None
     since: datetime | None = None
     follow: bool = True
@@ -77,7 +77,7 @@ def streams(backend: Backend) -> Sequence[HTTPRouteHandler]:
         caller = await caller_of(backend, request)
         query = query_of(request, EventsQuery)
         wanted = EventFilter(
-            project=_scoped(caller, query.project, "the event stream"), service=query.service, types=query.type
+            project=_scoped(caller, query.project, "the event stream"), service=query.service, types=query.types
         )
         wanted.subjects()  # what is wrong with it is told before the answer begins
         _check_time(query.since)
@@ -203,7 +203,7 @@ OPERATIONS: Final[Sequence[Operation]] = (
             _PROJECT,
             _SERVICE,
             Parameter(
-                name="type",
+                name="types",
                 type=list[str],
                 doc="Only of these types, such as `backup.failed`, or `backup` for all that begin so.",
                 default=[],

@@ -107,7 +107,7 @@ def _answer(verb: Verb[Any, Any]) -> Answer:
 def _refusals(verb: Verb[Any, Any], shape: Shape[Any]) -> list[int]:
     found: set[int] = set()
     fields = {*shape.path, *shape.rest}
-    if fields & {"project", "service", "id", "node", "nodes"}:
+    if shape.path or fields & {"project", "service", "id", "node", "nodes"}:
         found.add(404)
     if verb.changes or verb.name in _MAY_CONFLICT:
         found.add(409)

@@ -14,12 +14,15 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+import structlog
 from litestar import Response, get
 from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 
 from daemon.web.headers import static_headers
 from daemon.web.visits import AnyRequest, part
+
+log = structlog.get_logger()
 
 _DIRECTORY: Final = Path(__file__).parent / "static"
 _TYPES: Final = {
@@ -29,6 +32,7 @@ _TYPES: Final = {
     ".webmanifest": "application/manifest+json",
     ".png": "image/png",
 }
+_FETCHED: Final = "vendor/htmx.min.js"
 _FOR_GOOD: Final = "public, max-age=31536000, immutable"
 _ASK_AGAIN: Final = "no-cache"
 
@@ -66,10 +70,14 @@ def assets() -> Assets:
 
 
 def asset_url(name: str) -> str:
-    """Where a browser finds it.  Raises: KeyError for a file that there is not, such as one that scripts/setup makes."""
-    held = assets()
-    held.files[name]
-    return f"/static/{held.digest}/{name}"
+    """Where a browser finds it."""
+    return f"/static/{assets().digest}/{name}"
+
+
+def warn_of_missing_assets() -> None:
+    """Says so in the log when what scripts/setup fetches is not there: pages work, but nothing in them changes by itself."""
+    if _FETCHED not in assets().files:
+        log.warning("web.files_missing", file=_FETCHED, reason="run scripts/setup, or install a built package")
 
 
 def static_routes() -> Sequence[HTTPRouteHandler]:

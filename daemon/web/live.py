@@ -22,11 +22,12 @@ from nats.errors import Error as NatsError
 from contracts.errors import StrongroomError
 from contracts.events import Event, event_decoder
 from contracts.reports import Progress, progress_decoder
-from contracts.subjects import EVENT_SUBJECTS
+from contracts.subjects import EVENT_SUBJECTS, EVENTS_STREAM
 from contracts.wire import encode
 from daemon.http.backend import Backend
 from daemon.http.event_stream import EventStream
 from daemon.sse import Frame
+from daemon.stream_pages import last_sequence
 from daemon.web.sessions import need_session
 from daemon.web.visits import AnyRequest
 
@@ -117,7 +118,7 @@ def live_routes(backend: Backend) -> Sequence[HTTPRouteHandler]:
             service=query.get("service", ""),
             progress=query.get("progress", "") == "1",
         )
-        return EventStream(backend, caller, _frames(feed, wanted))
+        return EventStream(backend, caller, _frames(backend.client, feed, wanted))
 
     return [live]
 
@@ -128,11 +129,14 @@ class _Wanted(msgspec.Struct, frozen=True, kw_only=True):
     progress: bool
 
 
-async def _frames(feed: Feed, wanted: _Wanted) -> AsyncGenerator[Frame, None]:
-    """`hello` once everything that happens is heard, and then what happens."""
+async def _frames(client: Client, feed: Feed, wanted: _Wanted) -> AsyncGenerator[Frame, None]:
+    """`hello` once everything that happens is heard, with the newest event before that; and then what happens.
+
+    A page that was made before that event asks for its parts once more.
+    """
     queue = await feed.listen()
     try:
-        yield Frame("hello", "{}")
+        yield Frame("hello", encode({"seen": await last_sequence(client, EVENTS_STREAM)}).decode())
         while (news := await queue.get()) is not None:
             is_progress = isinstance(news, Progress)
             if (wanted.progress or not is_progress) and concerns(news, wanted.project, wanted.service):

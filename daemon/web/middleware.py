@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -10,7 +11,9 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from contracts.errors import StrongroomError
+from contracts.subjects import EVENTS_STREAM
 from daemon.http.backend import Backend
+from daemon.stream_pages import last_sequence
 from daemon.web.error_pages import error_response
 from daemon.web.headers import page_headers, store_origin
 from daemon.web.links import LOGIN
@@ -44,11 +47,13 @@ def visiting(backend: Backend) -> Callable[[ASGIApp], ASGIApp]:
                 await app(scope, receive, send)
                 return
             if not origins:
-                origins.append(await store_origin(backend))
+                # Without credentials nothing can be signed: then no page can load from the store either.
+                with contextlib.suppress(StrongroomError):
+                    origins.append(await store_origin(backend))
             request: AnyRequest = Request(scope, receive, send)
             visit = Visit(backend=backend, secure=is_secure(backend, request))
             _state(scope)["visit"] = visit
-            answer = _Answer(visit, flashes, origins[0], send)
+            answer = _Answer(visit, flashes, origins[0] if origins else "", send)
             try:
                 await _let_in(visit, request, flashes)
             except StrongroomError as exc:
@@ -81,6 +86,7 @@ async def _let_in(visit: Visit, request: AnyRequest, flashes: Seal[list[Flash]])
         check_csrf(visit.session, shown if isinstance(shown, str) else "")
     # What a page loads by itself does not keep the session alive: an open tab is nobody at work.
     if not is_fragment(request) and "text/html" in request.headers.get("accept", ""):
+        visit.seen = await last_sequence(backend.client, EVENTS_STREAM)
         later = renewed(visit.session, backend.now())
         if later is not None:
             visit.session = later
@@ -109,12 +115,13 @@ class _Answer:
 
     def _cookies(self) -> list[str]:
         visit = self._visit
+        # What shows no messages and has none to add leaves them to the page that the browser is loading meanwhile.
+        if not visit.shown and not visit.upcoming:
+            return visit.cookies
         left = [*visit.flashes, *visit.upcoming]
         sealed = self._flashes.close(left) if left else ""
-        if left or visit.shown:
-            flash = cookie(_flash_name(visit), sealed, secure=visit.secure, max_age_s=_FLASH_S if left else 0)
-            return [*visit.cookies, flash]
-        return visit.cookies
+        flash = cookie(_flash_name(visit), sealed, secure=visit.secure, max_age_s=_FLASH_S if left else 0)
+        return [*visit.cookies, flash]
 
 
 def _flash_name(visit: Visit) -> str:

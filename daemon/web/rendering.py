@@ -92,6 +92,7 @@ def _answer(request: AnyRequest, visit: Visit | None, name: str, status: int, co
                     "me": caller,
                     "may": may,
                     "csrf": visit.session.csrf if visit and visit.session else "",
+                    "seen": visit.seen if visit else 0,
                     "path": request.url.path,
                     "now": now,
                     "status": status,

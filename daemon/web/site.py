@@ -11,7 +11,7 @@ from litestar import Router
 
 from daemon.http.backend import Backend
 from daemon.web.activity_page import activity_page
-from daemon.web.assets import static_routes
+from daemon.web.assets import static_routes, warn_of_missing_assets
 from daemon.web.channel_pages import channel_pages
 from daemon.web.error_pages import page_exception_handlers
 from daemon.web.live import live_routes
@@ -28,6 +28,7 @@ from daemon.web.token_pages import token_pages
 
 def site(backend: Backend) -> Sequence[Any]:
     """The routes of pages.  All of them find out who asks, check their forms, and answer errors as pages."""
+    warn_of_missing_assets()
     pages = [
         *login_pages(backend),
         *live_routes(backend),

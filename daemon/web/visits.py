@@ -48,6 +48,8 @@ class Visit:
     backend: Backend
     session: Session | None = None
     caller: Caller | None = None
+    seen: int = 0
+    """The newest event when the page began to be made: what comes later the page may not have."""
     secure: bool = False
     """Whether the browser came over https."""
     flashes: list[Flash] = field(default_factory=list)

@@ -21,6 +21,7 @@ from contracts.records import (
     UsageRecord,
 )
 from contracts.services import PostgreSQLOptions
+from contracts.subjects import NODES_BUCKET, SERVICES_BUCKET, STATES_BUCKET, USAGE_BUCKET
 from daemon.catalog.buckets import key
 from scripts.benches.fleet_records import Loader, Service, at_once
 
@@ -33,30 +34,25 @@ _ALIVE_S: Final = 3_600
 
 async def load_standing(loader: Loader, services: Sequence[Service], now: datetime) -> None:
     """Services, states, usage and heartbeats, straight into the buckets; one service of a hundred has failed."""
-    catalog = loader.catalog
     by_node: dict[str, list[Service]] = defaultdict(list)
     for service in services:
         by_node[service.node].append(service)
+    named = [(number, key(service.project, service.name), service) for number, service in enumerate(services)]
+    await loader.projects(services)
+    await loader.store(SERVICES_BUCKET, ((name, _record(number, service, now)) for number, name, service in named))
+    await loader.store(STATES_BUCKET, ((name, _state(number, service, now)) for number, name, service in named))
+    nodes = ((node, NodeRecord(name=node, created_at=now, recipient=loader.recipient)) for node in by_node)
+    await loader.store(NODES_BUCKET, nodes)
+    usage = ((name, UsageRecord(project=name, stored_bytes=10 * BACKUP_BYTES)) for name in {s.project for s in services})
+    await loader.store(USAGE_BUCKET, usage)
 
-    async def put(numbered: tuple[int, Service]) -> None:
-        number, service = numbered
-        name = key(service.project, service.name)
-        await catalog.services.put(name, _record(number, service, now))
-        await catalog.states.put(name, _state(number, service, now))
-
-    async def put_node(node: str) -> None:
+    async def beat(node: str) -> None:
         health = EngineHealth(reachable=True, version="17.6", role="primary")
         seen = {service.ref: health for service in by_node[node]}
-        await catalog.nodes.put(node, NodeRecord(name=node, created_at=now, recipient=loader.recipient))
-        await catalog.alive.put(node, Alive(node=node, seen_at=now, agent_version="1.0", services=seen), ttl_s=_ALIVE_S)
+        alive = Alive(node=node, seen_at=now, agent_version="1.0", services=seen)
+        await loader.catalog.alive.put(node, alive, ttl_s=_ALIVE_S)
 
-    async def put_usage(project: str) -> None:
-        await catalog.usage.put(project, UsageRecord(project=project, stored_bytes=10 * BACKUP_BYTES))
-
-    await loader.projects(services)
-    await at_once(put, list(enumerate(services)))
-    await at_once(put_node, sorted(by_node))
-    await at_once(put_usage, sorted({service.project for service in services}))
+    await at_once(beat, sorted(by_node))
 
 
 def _record(number: int, service: Service, now: datetime) -> ServiceRecord:

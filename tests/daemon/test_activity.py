@@ -101,7 +101,7 @@ async def test_a_filter_takes_what_it_names_and_nothing_else(log: Log) -> None:
     [
         (EventFilter(project="a.>"), "project"),
         (EventFilter(service="*"), "service"),
-        (EventFilter(types=("backup.exploded",)), "type"),
+        (EventFilter(types=("backup.exploded",)), "types"),
     ],
 )
 def test_a_filter_that_makes_no_sense_is_named(wanted: EventFilter, field: str) -> None:

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from playwright.async_api import Locator, Page
+
 from contracts import control
 from contracts.policy.retention_policy import RetentionPolicy
 from contracts.policy.schedule import Off, Schedule
@@ -110,6 +112,11 @@ async def newest(stage: Stage) -> BackupRecord:
         return backups[0] if backups else None
 
     return await eventually(found)
+
+
+def told(page: Page, text: str) -> Locator:
+    """The message that the page shows of what was done before."""
+    return page.locator("#toasts").get_by_text(text)
 
 
 async def tell_progress(agent: RobotAgent, backup: BackupRecord, plain_bytes: int, estimate_bytes: int) -> None:

@@ -31,22 +31,40 @@ PAGES = (
     "/settings/tokens",
     "/settings/notifications",
 )
+PARTS = 3
+"""Tests that share them: axe takes its time."""
 
 
 @pytest.mark.nodes(*NODES)
 @pytest.mark.parametrize("theme", ["light", "dark"])
-async def test_axe_finds_nothing_serious(stage: Stage, browser: Browser, theme: Theme) -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+async def test_axe_finds_nothing_serious(stage: Stage, browser: Browser, theme: Theme, part: int) -> None:
     found = {}
     async with painted_fleet(stage, utc_now()), visitor(browser, stage, theme=theme, lenient=True) as person:
-        for path in PAGES:
+        for path in PAGES[part::PARTS]:
             await person.go(path)
             await person.page.wait_for_function("document.querySelector('.htmx-request') === null")
             found[path] = await person.accessibility()
+    assert not {path: problems for path, problems in found.items() if problems}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+async def test_axe_finds_nothing_serious_in_dialogs_and_with_errors(stage: Stage, browser: Browser, theme: Theme) -> None:
+    found = {}
+    async with visitor(browser, stage, theme=theme, lenient=True) as person:
         await person.go("/settings/tokens")
-        await person.page.get_by_role("button", name="Make the token").click()
-        await person.page.get_by_label("Name").fill("x")
         await person.page.get_by_role("button", name="Revoke").first.click()
         found["a dialog"] = await person.accessibility()
+        await person.go("/add-project")
+        await person.page.get_by_label("Name").fill("Not A Name")
+        await person.page.get_by_role("button", name="Create the project").click()
+        await person.page.get_by_role("alert").wait_for()
+        found["a form with errors"] = await person.accessibility()
+        await person.go("/nodes")
+        await person.page.get_by_label("Name").fill("node-1")
+        await person.page.get_by_role("button", name="Add the node").click()
+        await person.page.locator(".toast").wait_for()
+        found["a message"] = await person.accessibility()
     async with visitor(browser, stage, role=None, theme=theme, lenient=True) as person:
         await person.go("/login")
         await person.page.get_by_label("Token").fill("x")

@@ -10,7 +10,7 @@ from contracts import control
 from contracts.access import Role
 from contracts.errors import ErrorInfo
 from contracts.records import RunState
-from tests.e2e.services import HOME, back_up, ended, newest, robot_service, tell_log, tell_progress
+from tests.e2e.services import HOME, back_up, ended, newest, robot_service, tell_log, tell_progress, told
 from tests.e2e.stage import Stage
 from tests.e2e.visitors import visitor
 from tests.servers.waiting import eventually
@@ -25,7 +25,7 @@ async def test_a_backup_is_asked_for_watched_and_then_found_in_the_list(stage: S
         await page.get_by_text("Back up now …").click()
         await page.get_by_label("Tags optional").fill("before-upgrade v2")
         await page.get_by_role("button", name="Back up now", exact=True).click()
-        await expect(page.get_by_role("status").filter(has_text="was asked for")).to_be_visible()
+        await expect(told(page, "was asked for")).to_be_visible()
 
         panel = page.get_by_role("region", name="Backup on node-1")
         await expect(panel).to_be_visible()
@@ -65,16 +65,16 @@ async def test_a_backup_is_tagged_and_protected_and_the_list_says_so(stage: Stag
         await expect(page.get_by_text("must have 1 to 24 letters")).to_be_visible()
         await page.get_by_label("Tags of your own").fill("keep-this")
         await page.get_by_role("button", name="Save the tags").click()
-        await expect(page.get_by_text("The tags were changed.")).to_be_visible()
+        await expect(told(page, "The tags were changed.")).to_be_visible()
         await page.get_by_role("button", name="Protect", exact=True).click()
-        await expect(page.get_by_text("only people can delete it")).to_be_visible()
+        await expect(told(page, "only people can delete it")).to_be_visible()
 
         await operator.go(HOME)
         row = page.get_by_role("row").filter(has_text="keep-this")
         await expect(row).to_contain_text("protected")
         await expect(row).to_contain_text("by its tag")
         await row.get_by_role("button", name="Unprotect").click()
-        await expect(page.get_by_text("It is not protected any more.")).to_be_visible()
+        await expect(told(page, "It is not protected any more.")).to_be_visible()
         await expect(page.get_by_role("row").filter(has_text="keep-this")).to_contain_text("manual")
 
 

@@ -9,7 +9,7 @@ from contracts.access import Role
 from contracts.policy.retention_policy import Minimums, RetentionPolicy
 from contracts.policy.schedule import Cron, Monthly, Off
 from contracts.records import BackupRecord, RunState, ServiceRecord
-from tests.e2e.services import HOME, back_up, robot_service
+from tests.e2e.services import HOME, back_up, robot_service, told
 from tests.e2e.stage import Stage
 from tests.e2e.visitors import visitor
 from tests.servers.waiting import eventually
@@ -38,7 +38,7 @@ async def test_a_cron_schedule_is_said_in_words_with_its_next_times_while_it_is_
         await expect(preview).to_contain_text("Every 10 minutes UTC.")
         await expect(preview).to_contain_text("reach back about 8 hours")
         await page.get_by_role("button", name="Save the schedule").click()
-        await expect(page.get_by_text("It is backed up every 10 minutes UTC from now on.")).to_be_visible()
+        await expect(told(page, "It is backed up every 10 minutes UTC from now on.")).to_be_visible()
         assert (await _orders(stage)).schedule == Cron(expression="*/10 * * * *")
 
 
@@ -83,7 +83,7 @@ async def test_a_retention_change_shows_what_it_would_delete_and_deletes_only_wh
         assert {backup.id for backup in await _completed(stage)} == {first.id, kept.id, last.id}
         assert (await _orders(stage)).retention == policy
         await page.get_by_role("button", name="Save, and delete 1 backup").click()
-        await expect(page.get_by_text("The policy was changed, and a backup goes.")).to_be_visible()
+        await expect(told(page, "The policy was changed, and a backup goes.")).to_be_visible()
 
         async def is_gone() -> bool:
             return {backup.id for backup in await _completed(stage)} == {kept.id, last.id}

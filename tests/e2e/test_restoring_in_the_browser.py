@@ -153,6 +153,12 @@ async def test_the_holder_of_a_recovery_identity_decrypts_in_the_page_and_the_id
         assert hashlib.sha256(saved).hexdigest() == hashlib.sha256(expected).hexdigest()
         assert len(saved) == artifact.plain_bytes > 1_000_000
 
+        async with page.expect_download() as downloading:
+            await page.get_by_role("link", name=f"Native {artifact.name}").click()
+        native = await downloading.value
+        assert native.suggested_filename == download.suggested_filename
+        assert Path(await native.path()).read_bytes() == expected
+
         secret = identity.reveal().removeprefix("AGE-SECRET-KEY-1")
         assert any("content?" in request.url for request in sent)
         for request in sent:

@@ -12,7 +12,7 @@ from contracts.access import Role
 from contracts.records import BackupRecord
 from contracts.wire import utc_now
 from tests.e2e.painting import NODES, painted_fleet
-from tests.e2e.services import HOME, back_up, ended, newest, robot_service
+from tests.e2e.services import HOME, back_up, ended, newest, robot_service, told
 from tests.e2e.stage import Stage
 from tests.e2e.visitors import PHONE, Theme, visitor
 
@@ -69,7 +69,7 @@ async def test_a_backup_is_made_and_its_page_reached_with_the_keyboard_alone(sta
         await _tab_to(page, "", selector="#field-tags")
         await page.keyboard.type("by-keyboard")
         await page.keyboard.press("Enter")
-        await expect(page.get_by_text("was asked for")).to_be_visible()
+        await expect(told(page, "was asked for")).to_be_visible()
         backup = await ended(stage, (await newest(stage)).id)
         assert backup.tags == ["by-keyboard"]
         row = page.get_by_role("row").filter(has_text="by-keyboard")
@@ -145,7 +145,7 @@ async def test_what_is_backed_up_is_changed_in_the_settings(stage: Stage, browse
         await expect(page.get_by_text("There is no node 'nobody'.")).to_be_visible()
         await page.get_by_label("Hosts whose agents reach it").fill("node-1")
         await page.get_by_role("button", name="Save the settings").click()
-        await expect(page.get_by_text("The settings were changed")).to_be_visible()
+        await expect(told(page, "The settings were changed")).to_be_visible()
         reference = control.ServiceRef(project="acme", service="orders")
         options = (await stage.operator.call(control.SERVICE_SHOW, reference)).record.options
         assert getattr(options, "exclude", None) == ["tmp_*", "scratch"]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from contracts import control
 from contracts.access import Role
@@ -177,6 +178,26 @@ async def test_pages_change_by_themselves_and_stay_where_they_are(stage: Stage, 
         await expect(page.get_by_role("link", name="globex", exact=True)).to_be_visible()
         await expect(page.get_by_role("link", name="acme", exact=True)).to_have_count(0)
         assert await page.evaluate("window.isTheSamePage") is True
+
+
+async def test_what_happens_before_a_page_listens_is_not_lost(stage: Stage, browser: Browser) -> None:
+    async with visitor(browser, stage) as person:
+        page = person.page
+        asked, go_on = asyncio.Event(), asyncio.Event()
+
+        async def hold(route: Route) -> None:
+            asked.set()
+            await go_on.wait()
+            await route.continue_()
+
+        await page.route("**/live*", hold)
+        await page.goto(f"{stage.url}/projects", wait_until="commit")
+        await asked.wait()
+        await stage.project("acme")
+        await expect(page.get_by_text("No project yet")).to_be_visible()
+        go_on.set()
+        await expect(page.get_by_role("link", name="acme", exact=True)).to_be_visible()
+        await page.unroute_all(behavior="ignoreErrors")
 
 
 async def test_activity_shows_what_happens_while_somebody_looks(stage: Stage, browser: Browser) -> None:

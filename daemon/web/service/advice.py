@@ -27,11 +27,11 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _HOW: Final[dict[CauseCode, str]] = {
-    CauseCode.FAILED: "Look at the run: it has the tool's own words.  When that is mended, back it up again.",
-    CauseCode.MISSED: "Nobody was there to make it.  See that the agent runs on its host, then back it up now.",
+    CauseCode.FAILED: "Look at the run: it has the tool's own words. When that is mended, back it up again.",
+    CauseCode.MISSED: "Nobody was there to make it. See that the agent runs on its host, then back it up now.",
     CauseCode.OVERDUE: "See that its node is alive and a coordinator leads the schedule; a backup by hand does no harm.",
     CauseCode.SUSPICIOUS: (
-        "Compare it with those before.  Until the size is usual again, retention deletes nothing.  If the data really "
+        "Compare it with those before. Until the size is usual again, retention deletes nothing. If the data really "
         "shrank, the next backups make that usual."
     ),
     CauseCode.NO_AGENT: "Start the agent on its host; the first sign of life arrives within seconds.",
@@ -59,7 +59,7 @@ def _advice(cause: Cause, view: ServiceView, places: Places, role: Role) -> Advi
     return Advice(
         level=cause.level,
         message=cause.message,
-        to_do="" if is_busy else _HOW.get(cause.code, "").replace(".  ", ". "),
+        to_do="" if is_busy else _HOW.get(cause.code, ""),
         command=_COMMANDS.get(cause.code, "").format(service=f"{view.record.project}/{view.record.name}"),
         link=link,
         link_words=words,

@@ -82,7 +82,6 @@ async def show_backup(
     judged = await judged_backups(backend, scope)
     own = [tag for tag in record.tags if tag not in TIME_TAGS]
     context = {
-        **service_context(scope),
         "record": record,
         "row": backup_rows([record], judged.verdicts, scope.view.record.retention.protected_tags)[0],
         "form": form or Form.filled(tags=" ".join(own)),
@@ -92,13 +91,8 @@ async def show_backup(
         **await _detail(backend, scope, record),
     }
     if is_fragment(request):
-        return render_fragment(request, "service/_backup.html", **context)
-    return service_page(request, scope, "backup.html", status=422 if form and form.errors else 200, **_beside(context))
-
-
-def _beside(context: dict[str, Any]) -> dict[str, Any]:
-    """Without what the page's head brings along."""
-    return {name: value for name, value in context.items() if name not in ("view", "places", "kind_title")}
+        return render_fragment(request, "service/_backup.html", **service_context(scope), **context)
+    return service_page(request, scope, "backup.html", status=422 if form and form.errors else 200, **context)
 
 
 def stock_commands(artifacts: Sequence[ArtifactRecord]) -> list[tuple[str, list[str]]]:

@@ -20,7 +20,7 @@ CLASS_WORDS: Final = {
     BackupClass.NONE: "manual",
 }
 """What people call a class: `none` is a manual backup that no tag protects."""
-_RULE_TONES: Final = {Rule.PROTECTED: "good", Rule.MINIMUM: "good", Rule.FROZEN: "warning"}
+_RULE_TONES: Final = {Rule.PROTECTED: "good", Rule.FROZEN: "warning"}
 
 
 _BRIEF: Final = {

@@ -117,9 +117,9 @@ def _why_not(record: BackupRecord) -> str:
         return f"This backup is {record.state}: only a completed one can be restored."
     if not record.key_id:
         return (
-            "The identity that opens this project's backups is not held by the coordinator.  Whoever holds it can decrypt "
+            "The identity that opens this project's backups is not held by the coordinator. Whoever holds it can decrypt "
             "the artifacts on the backup's page, or restore them with the stock commands that stand there."
-        ).replace(".  ", ". ")
+        )
     return ""
 
 

@@ -38,8 +38,9 @@ def retention_page(backend: Backend) -> Sequence[HTTPRouteHandler]:
     async def retention(request: AnyRequest) -> Response[Any]:
         scope = await scope_of(backend, request)
         policy = scope.view.record.retention
-        planned = await _stands(backend, scope)
-        return await _show(backend, request, scope, retention_form(policy), policy, planned)
+        form = retention_form(policy)
+        form.values = {**form.values, "days": [request.query_params.get("days", "")]}
+        return await _show(backend, request, scope, form, policy, await _stands(backend, scope))
 
     @post(f"{_PATH}/preview")
     async def previewed(request: AnyRequest) -> Response[Any]:
@@ -51,11 +52,11 @@ def retention_page(backend: Backend) -> Sequence[HTTPRouteHandler]:
             planned = await _would(backend, scope, policy)
         except StrongroomError as exc:
             return render_fragment(
-                request, "service/_retention_preview.html", **service_context(scope), wrong=exc.message, planned=None
+                request, "service/_retention_answer.html", **service_context(scope), wrong=exc.message, planned=None
             )
         return render_fragment(
             request,
-            "service/_retention_preview.html",
+            "service/_retention_answer.html",
             **service_context(scope),
             **await _picture(backend, scope, form, policy, planned),
         )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import islice
 from typing import Final
 
 import msgspec
 
 from contracts.errors import InvalidInput
-from contracts.policy.retention_policy import RetentionPolicy
+from contracts.policy.retention_policy import Per, RetentionPolicy
 from contracts.policy.schedule import (
     Cron,
     Daily,
@@ -29,7 +30,8 @@ NEXT: Final = 5
 _SHOWN_AT: Final = "02:30"
 """What the fields of the other choices begin with: at night, and beside the rush of midnight."""
 _LOOKED_AHEAD: Final = timedelta(days=31)
-_MOST_COUNTED: Final = 50_000
+_MOST_COUNTED: Final = 10_000
+"""Backups that reach back for days however often they are made."""
 _SHORT_REACH: Final = timedelta(days=7)
 
 
@@ -99,23 +101,18 @@ def preview(schedule: Schedule, policy: RetentionPolicy, now: datetime) -> Sched
 
 def _reach(schedule: Schedule, policy: RetentionPolicy, now: datetime) -> str:
     most = policy.total_count
-    if most is None:
+    if most is None or most > _MOST_COUNTED:
         return ""
-    runs = 0
-    for runs, at in enumerate(due_between(schedule, now, now + _LOOKED_AHEAD), 1):  # noqa: B007 - the count is what counts
-        if runs > most or runs >= _MOST_COUNTED:
-            break
-    else:
+    dues = list(islice(due_between(schedule, now, now + _LOOKED_AHEAD), most + 1))
+    if len(dues) <= most:
         return ""
-    reach = at - now
+    reach = dues[-1] - dues[0]
     if reach >= _SHORT_REACH:
         return ""
     hours = max(1, round(reach / timedelta(hours=1)))
     back = count(hours, "hour") if hours < 48 else count(round(reach / timedelta(days=1)), "day")
-    return (
-        f"Of so many runs, the {most} backups that retention keeps reach back about {back}, besides those that its minimums "
-        "hold.  Counting days instead of runs keeps more of the past."
-    ).replace(".  ", ". ")
+    words = f"Of so many runs, the {most} backups that retention keeps reach back about {back}, besides what minimums hold."
+    return f"{words} Counting days instead of runs keeps more of the past." if policy.per is Per.RUN else words
 
 
 def _choice(schedule: Schedule | None) -> Choice:

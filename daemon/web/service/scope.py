@@ -9,6 +9,7 @@ from litestar import Response
 
 from contracts import control
 from contracts.control import ServiceView
+from contracts.standing import CauseCode
 from daemon.access.caller import Caller
 from daemon.http.backend import Backend
 from daemon.web.option_forms import KIND_NAMES
@@ -25,6 +26,11 @@ class Scope:
     caller: Caller
     view: ServiceView
     places: Places
+
+    @property
+    def is_live(self) -> bool:
+        """Whether neither it nor its project was deleted."""
+        return all(cause.code is not CauseCode.DELETED for cause in self.view.standing.causes)
 
     @property
     def project(self) -> str:
@@ -55,4 +61,9 @@ def service_page(
 
 def service_context(scope: Scope) -> dict[str, Any]:
     """What the head of a service's page needs."""
-    return {"view": scope.view, "places": scope.places, "kind_title": KIND_NAMES.get(scope.view.kind, scope.view.kind)}
+    return {
+        "view": scope.view,
+        "places": scope.places,
+        "is_live": scope.is_live,
+        "kind_title": KIND_NAMES.get(scope.view.kind, scope.view.kind),
+    }

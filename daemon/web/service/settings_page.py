@@ -106,13 +106,16 @@ async def _show(backend: Backend, request: AnyRequest, scope: Scope, form: Form)
 def _spelled(scope: Scope) -> dict[str, str]:
     """The options as whoever may not change them reads them."""
     values = msgspec.to_builtins(scope.view.record.options)
-    return {name: _words(value) for name, value in values.items()}
+    return {name: _words(name, value) for name, value in values.items()}
 
 
-def _words(value: Any) -> str:
+def _words(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        # Without any name of what is backed up, everything is.
+        return ", ".join(map(str, value)) or ("all" if name == "include" else "none")
+    return str(value)
 
 
 async def _question(backend: Backend, request: AnyRequest, scope: Scope, form: Form) -> Response[Any]:

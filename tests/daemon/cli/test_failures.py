@@ -117,6 +117,25 @@ def test_hints_are_about_codes_that_exist_and_stay_away_where_the_message_has_on
     assert hint_for("run.cancelled", "somebody cancelled it") == ""
 
 
+SELF_EXPLAINED = {
+    # The message names what is wrong, and where; there is no command that would mend it.
+    *("input.invalid", "input.malformed", "config.invalid", "key.invalid", "restore.unsupported"),
+    *("engine.refused", "engine.unsupported", "upload.occupied", "upload.too_large", "request.forbidden"),
+    # Waiting is what helps, and the message says for how long.
+    *("access.limited", "access.busy"),
+    # It is what somebody wanted.
+    "run.cancelled",
+    # Told to agents, programs and browsers, not to this command.
+    *("node.identity_changed", "schema.not_found", "request.key_reused", "request.in_progress"),
+    *("request.unfinished", "request.answer_gone"),
+}
+
+
+@pytest.mark.parametrize("code", [code for code in CODES if code not in SELF_EXPLAINED])
+def test_every_error_has_a_next_step(code: str) -> None:
+    assert hint_for(code, "words")
+
+
 def test_without_the_extra_one_sentence_says_what_to_install() -> None:
     for module in ("typer", "rich"):
         code = f"import sys; sys.modules[{module!r}] = None; import daemon.cli; daemon.cli.main()"

@@ -12,7 +12,7 @@ import typer
 
 from daemon.cli.app import app_for, whole_app
 from daemon.cli.failures import EXIT_STATUSES
-from tests.daemon.cli.calling import Strongroom
+from tests.daemon.cli.calling import TOP, Strongroom
 
 ROOT: Any = typer.main.get_command(whole_app())
 
@@ -118,3 +118,22 @@ def test_a_command_that_is_imported_alone_has_the_same_page() -> None:
             alone = alone.commands[name]
         assert (alone.help, alone.epilog) == (command.help, command.epilog)
         assert [param.name for param in alone.params] == [param.name for param in command.params]
+
+
+def named_commands() -> Iterator[tuple[str, str, str]]:
+    """Every command that a message, a comment or a page of ours names: the file, the first word, and the second one."""
+    for folder in ("contracts", "daemon", "agents"):
+        for path in sorted((TOP / folder).rglob("*.py")):
+            # Sentences in the source are broken at the ends of lines: `strongroom project "\n  f"undelete …`.
+            text = re.sub(r"\"\s*\n\s*f?\"", "", path.read_text())
+            for first, second in re.findall(r"`strongroom ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?", text):
+                yield str(path.relative_to(TOP)), first, second
+
+
+def test_every_command_that_is_named_anywhere_exists() -> None:
+    found = list(named_commands())
+    assert len(found) > 100
+    for file, first, second in found:
+        assert first in ROOT.commands, f"{file} names `strongroom {first}`"
+        subcommands = getattr(ROOT.commands[first], "commands", None)
+        assert subcommands is None or not second or second in subcommands, f"{file} names `strongroom {first} {second}`"

@@ -154,13 +154,17 @@ async def test_a_token_does_not_go_to_another_machine_unencrypted(place: Place) 
 
 async def test_a_backup_is_made_and_waited_for_and_its_lines_are_read(place: Place) -> None:
     await place.logged_in()
-    created = (await place("backup", "create", "acme/orders", "--json")).ok().document
+    place.scene.robot.may_finish.clear()
+    creating = asyncio.create_task(place("backup", "create", "acme/orders", "--json"))
+    await eventually(lambda: place.scene.robot.taken, 20)
+    await _log(place.scene, place.scene.robot.taken[0].run_id)
+    place.scene.robot.may_finish.set()
+    created = (await creating).ok().document
     assert (created["state"], created["actor"]) == ("completed", "token:jane")
     events = (await place("events", "--since", "1h", "--type", "backup", "--output", "ndjson")).ok().out
     types = [msgspec.json.decode(line)["type"] for line in events.splitlines()]
     assert types == ["backup.requested", "backup.started", "backup.completed"]
     assert "completed" in (await place("backup", "list", "acme/orders")).ok().out
-    await _log(place.scene, created["id"])
     logged = (await place("logs", f"acme/orders/{created['id']}", "--output", "ndjson")).ok().out
     assert [msgspec.json.decode(line)["event"] for line in logged.splitlines()] == ["artifact.closed"]
     place.scene.robot.failure = lambda _: ErrorInfo(code="dump.failed", message="the tool gave up", detail="its words")

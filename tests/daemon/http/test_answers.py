@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any, Final
 
 from daemon.http.app import MOST_BODY_BYTES
+from daemon.http.server import _listen
+from daemon.http.settings import HttpSettings
 from tests.daemon.http.calling import Door
 
 JSON = {"Content-Type": "application/json"}
@@ -103,6 +106,23 @@ async def test_every_answer_of_the_api_is_for_programs_only(door: Door) -> None:
         assert answer.headers["content-security-policy"].startswith("default-src 'none'")
         assert not [name for name in answer.headers if name.startswith("access-control-")]
         assert "server" not in answer.headers
+
+
+async def test_no_answer_waits_for_the_one_before_to_be_acknowledged() -> None:
+    """With Nagle's algorithm a body waits 40 ms for its head, and asyncio switches it off only where TCP is named."""
+    listener = _listen(HttpSettings(port=0))
+    accepted: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def take(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = writer.get_extra_info("socket")
+        accepted.set_result(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    async with await asyncio.start_server(take, sock=listener) as server:
+        _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        assert await accepted != 0
+        writer.close()
+        await writer.wait_closed()
 
 
 async def test_head_is_get_without_its_body(door: Door) -> None:

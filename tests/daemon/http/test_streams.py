@@ -51,7 +51,7 @@ async def refused(url: str, status: int, code: str, headers: dict[str, str] | No
 
 async def test_events_arrive_as_they_happen_and_go_on_after_the_last_one_seen(place: Scene) -> None:
     token = await make_token(place.operator)
-    async with reading(events_url(place), token, project="acme", type="backup") as stream:
+    async with reading(events_url(place), token, project="acme", types="backup") as stream:
         await eventually(lambda: consumers(place.operator))
         run = await place.make()
         seen = [await stream.next() for _ in range(3)]
@@ -60,7 +60,7 @@ async def test_events_arrive_as_they_happen_and_go_on_after_the_last_one_seen(pl
         ("event", "backup.started", run.id),
         ("event", "backup.completed", run.id),
     ]
-    async with reading(events_url(place), token, after=seen[0][2], type="backup", follow="false") as stream:
+    async with reading(events_url(place), token, after=seen[0][2], types="backup", follow="false") as stream:
         assert [data["type"] for name, data, _ in (await stream.rest())[:-1]] == ["backup.started", "backup.completed"]
     await eventually(lambda: _none_left(place))
 
@@ -91,7 +91,7 @@ async def test_a_token_of_one_project_sees_that_one_alone(place: Scene) -> None:
 async def test_what_is_wrong_is_told_before_the_stream_begins(place: Scene) -> None:
     url, headers = events_url(place), bearer(await make_token(place.operator))
     await refused(url, 401, "access.unauthenticated")
-    assert (await refused(url, 400, "input.invalid", headers, type="backup.exploded"))["field"] == "type"
+    assert (await refused(url, 400, "input.invalid", headers, types="backup.exploded"))["field"] == "types"
     assert (await refused(url, 400, "input.invalid", headers, project="a.b"))["field"] == "project"
     assert (await refused(url, 400, "input.invalid", headers, since="2026-01-01T00:00:00"))["field"] == "since"
     assert (await refused(url, 400, "input.invalid", headers, nonsense="1"))["field"] == "nonsense"
@@ -178,6 +178,26 @@ async def test_streams_end_in_words_when_the_coordinator_stops(
             token = await make_token(made.operator)
             answer = await http.get(events_url(made), headers=bearer(token))
         assert b'"reason":"stopping"' in await answer.read()
+
+
+async def test_what_happened_is_paged_from_the_newest_back(place: Scene) -> None:
+    await place.make()
+    token = await make_token(place.operator, project="acme")
+    url, found, cursor = f"{place.url}/api/v1/events/history", [], ""
+    async with aiohttp.ClientSession(headers=bearer(token)) as http:
+        while True:
+            query = {"types": ["backup", "service.added"], "limit": "2", **({"cursor": cursor} if cursor else {})}
+            async with http.get(url, params=query) as answer:
+                page = await answer.json()
+                assert answer.status == 200, page
+            found += [each["event"]["type"] for each in page["events"]]
+            cursor = page["next_cursor"]
+            if not cursor:
+                break
+    assert found == ["backup.completed", "backup.started", "backup.requested", "service.added"]
+    assert (await refused(url, 400, "input.invalid", bearer(token), cursor="x"))["field"] == "cursor"
+    assert (await refused(url, 400, "input.invalid", bearer(token), types="nonsense"))["field"] == "types"
+    await refused(url, 403, "access.forbidden", bearer(token), project="globex")
 
 
 async def test_silence_is_broken_by_comments(place: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import posixpath
 import re
 
 import httpx
@@ -190,6 +191,13 @@ async def test_a_message_is_shown_on_the_next_page_and_once(stage: Stage) -> Non
         assert "The node db-9 is known now." not in words(await person.get("/nodes?added=db-9"))
 
 
+async def test_a_part_of_a_page_leaves_messages_to_the_page_that_follows(stage: Stage) -> None:
+    async with browsing(stage) as person:
+        await person.post("/nodes", node="db-9")
+        await person.get("/nodes", **{"HX-Request": "true"})
+        assert "The node db-9 is known now." in words(await person.get("/nodes"))
+
+
 async def test_who_looks_is_told_what_happens_and_of_other_projects_nothing(stage: Stage) -> None:
     await stage.project("acme")
     await stage.project("globex")
@@ -223,10 +231,21 @@ async def test_a_feed_is_refused_to_who_is_not_logged_in(stage: Stage) -> None:
     assert (refused.status_code, refused.json()["code"]) == (401, "access.unauthenticated")
 
 
-def test_every_template_can_be_read() -> None:
+def test_every_template_can_be_read_and_names_files_that_there_are() -> None:
     env = environment()
+    assert env.loader is not None
     for name in env.list_templates():
         env.get_template(name)
+        source = env.loader.get_source(env, name)[0]
+        for file in re.findall(r"""asset\(["']([^"']+)["']\)""", source):
+            assert file in assets().files, (name, file)
+
+
+def test_every_script_imports_files_that_there_are() -> None:
+    for name, asset in assets().files.items():
+        if name.endswith(".js") and not name.startswith("vendor/"):
+            for path in re.findall(r"""(?:from|import)\s+["'](\.[^"']+)["']""", asset.data.decode()):
+                assert posixpath.normpath(posixpath.join(posixpath.dirname(name), path)) in assets().files, (name, path)
 
 
 def test_errors_belong_to_the_field_that_the_form_calls_otherwise() -> None:

@@ -55,9 +55,10 @@ function open() {
   const url = document.body.dataset.liveUrl;
   if (feed || !url || document.hidden || parts().length === 0) return;
   feed = new EventSource(url);
-  feed.addEventListener("hello", () => {
+  feed.addEventListener("hello", (event) => {
     show("good", "Live");
-    if (wasAway) refreshAll();
+    // What happened between the making of the page and now is not in it, and was not heard of.
+    if (wasAway || JSON.parse(event.data).seen > Number(document.body.dataset.seen)) refreshAll();
     wasAway = false;
   });
   feed.addEventListener("change", (event) => {

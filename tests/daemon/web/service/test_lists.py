@@ -32,7 +32,7 @@ def judge(*records: BackupRecord, policy: RetentionPolicy | None = None) -> Judg
 
 def test_a_completed_backup_says_its_class_and_why_it_is_kept() -> None:
     (row,) = rows_of(backup())
-    assert (row.backup_class, row.tone, row.brief) == ("daily", "good", "held by the minimum")
+    assert (row.backup_class, row.tone, row.brief) == ("daily", "", "held by the minimum")
     assert "the minimum keeps 7" in row.reason
     assert row.took_s == 60
     assert (row.own_tags, row.period_tags) == ([], ["daily"])
