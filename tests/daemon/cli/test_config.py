@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import InvalidInput
-from daemon.cli.config import find_config, load_operator_settings, usual_places
+from contracts.settings import NatsSettings
+from daemon.cli.config import OperatorSettings, find_config, load_operator_settings, usual_places
 from daemon.embedded.nkey_files import ensure_user_seed
 from tests.daemon.cli.calling import Strongroom, Zygote
 from tests.integration.platform import Platform
@@ -44,14 +45,19 @@ def test_the_usual_places_follow_the_base_directories(tmp_path: Path) -> None:
     )
 
 
+def nats_of(settings: OperatorSettings) -> NatsSettings:
+    assert settings.nats is not None
+    return settings.nats
+
+
 def test_paths_in_a_file_are_relative_to_it_and_variables_override(tmp_path: Path, home: dict[str, str]) -> None:
     path = write(tmp_path / "somewhere" / "config.toml")
-    assert load_operator_settings(path, home).nats.nkey_file == str(tmp_path / "somewhere" / "operator.nk")
+    assert nats_of(load_operator_settings(path, home)).nkey_file == str(tmp_path / "somewhere" / "operator.nk")
     other = tmp_path / "other.nk"
     ensure_user_seed(other)
     environ = {**home, "STRONGROOM_NATS_URL": "nats://elsewhere:1", "STRONGROOM_NATS_NKEY_FILE": str(other)}
     settings = load_operator_settings(path, environ)
-    assert (settings.nats.url, settings.nats.nkey_file) == ("nats://elsewhere:1", str(other))
+    assert (nats_of(settings).url, nats_of(settings).nkey_file) == ("nats://elsewhere:1", str(other))
 
 
 def test_variables_alone_are_enough(tmp_path: Path, home: dict[str, str]) -> None:
@@ -59,7 +65,7 @@ def test_variables_alone_are_enough(tmp_path: Path, home: dict[str, str]) -> Non
     ensure_user_seed(seed)
     environ = {**home, "STRONGROOM_NATS_URL": "nats://here:1", "STRONGROOM_NATS_NKEY_FILE": str(seed)}
     settings = load_operator_settings(None, environ)
-    assert (settings.nats.url, settings.nats.nkey_file) == ("nats://here:1", str(seed))
+    assert (nats_of(settings).url, nats_of(settings).nkey_file) == ("nats://here:1", str(seed))
 
 
 @pytest.mark.parametrize(
