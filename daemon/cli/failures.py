@@ -21,7 +21,7 @@ from contracts.errors import (
     Unavailable,
 )
 from daemon.cli.help_pages import usage_line
-from daemon.cli.hints import hint_for
+from daemon.cli.hints import step_after
 from daemon.cli.plain_text import visible
 from daemon.cli.suggestions import suggestion_of
 from daemon.cli.terminal import Terminal, write
@@ -55,7 +55,7 @@ def report(terminal: Terminal, error: StrongroomError, *, debug: bool) -> int:
     if terminal.as_json:
         tell_json(error.info)
     else:
-        _draw(terminal, error.info, suggestion_of(error), hint_for(error.code, error.message))
+        _draw(terminal, error.info, suggestion_of(error), step_after(error.code, error.message))
     if debug:
         write(sys.stderr, _trace(error))
     return error.exit_status

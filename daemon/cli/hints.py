@@ -6,9 +6,6 @@ from typing import Final
 
 _HINTS: Final[dict[str, str]] = {
     "project.not_found": "`strongroom project list` shows the projects, `strongroom project create NAME` makes one",
-    "project.exists": "`strongroom project show PROJECT` shows it",
-    "service.exists": "`strongroom service show PROJECT/SERVICE` shows it, `strongroom service change` changes it",
-    "node.exists": "`strongroom node list` shows whether its agent is alive",
     "project.deleted": "`strongroom project undelete PROJECT` brings it back while its grace is not over",
     "service.not_found": "`strongroom service list` shows the services, `strongroom service add` adds one",
     "service.deleted": "`strongroom service undelete PROJECT/SERVICE` brings it back while its grace is not over",
@@ -31,13 +28,6 @@ _HINTS: Final[dict[str, str]] = {
     "run.missed": "`strongroom node list` shows which agents are alive, `strongroom service schedule` what was missed",
     "retention.unconfirmed": "run it again: `strongroom service set-retention` shows first what it deletes",
     "quota.exceeded": "`strongroom project usage PROJECT` shows who takes it, `strongroom project set-quota` makes more",
-    "run.not_current": "`strongroom backup list PROJECT/SERVICE` shows what became of it",
-    "agent.lost": "`strongroom node list` shows which agents are alive, `strongroom logs BACKUP` what it logged last",
-    "agent.internal": "`strongroom logs BACKUP` has what the agent logged",
-    "dump.failed": "`strongroom logs BACKUP` has what the agent logged, `strongroom backup create` tries again",
-    "dump.incomplete": "`strongroom logs BACKUP` has what the agent logged, `strongroom backup create` tries again",
-    "dump.stalled": "`strongroom logs BACKUP` has what the agent logged, `strongroom backup create` tries again",
-    "restore.failed": "nothing was put in place; `strongroom restores show RESTORE` has the tool's own words",
     "restore.target_not_empty": "`--replace` puts it in place of what is there, `--rename OLD=NEW` beside it",
     "record.changed": "look at it again, then repeat the command",
     "engine.unreachable": "on the node: `strongroom-agent service check` asks the database itself",
@@ -61,13 +51,32 @@ _HINTS: Final[dict[str, str]] = {
     "artifact.corrupt": "do not delete anything: another backup may be whole, and `--encrypted` still gets the bytes",
     "manifest.corrupt": "do not delete anything: the artifacts may be whole, and `strongroom backup download` checks them",
     "store.missing": "do not delete anything: find out who removed it, and restore another backup",
-    "upload.mismatch": "`strongroom backup create` makes another; if it happens again, look at the network and the store",
     "bus.unavailable": "`strongroom up` starts everything on this machine, `--config FILE` says how to reach another",
     "http.unavailable": "`strongroom profile list` shows which coordinators are known, `strongroom login URL` adds one",
     "internal": "the coordinator's log has the details",
 }
 
+_WHERE_TO_LOOK: Final[dict[str, str]] = {
+    "project.exists": "`strongroom project show PROJECT` shows it",
+    "service.exists": "`strongroom service show PROJECT/SERVICE` shows it, `strongroom service change` changes it",
+    "node.exists": "`strongroom node list` shows whether its agent is alive",
+    "run.not_current": "`strongroom backup list PROJECT/SERVICE` shows what became of it",
+    "agent.lost": "`strongroom node list` shows which agents are alive, `strongroom logs BACKUP` what it logged last",
+    "agent.internal": "`strongroom logs BACKUP` has what the agent logged",
+    "dump.failed": "`strongroom logs BACKUP` has what the agent logged, `strongroom backup create` tries again",
+    "dump.incomplete": "`strongroom logs BACKUP` has what the agent logged, `strongroom backup create` tries again",
+    "dump.stalled": "`strongroom logs BACKUP` has what the agent logged, `strongroom backup create` tries again",
+    "restore.failed": "nothing was put in place; `strongroom restores show RESTORE` has the tool's own words",
+    "upload.mismatch": "`strongroom backup create` makes another; if it happens again, look at the network and the store",
+}
+"""Of errors that say nothing of how they are mended."""
+
 
 def hint_for(code: str, message: str) -> str:
-    """The step for this code; empty when there is none, or when the message itself says what to run."""
+    """What mends an error of this code; empty when nobody can tell, or when the message itself says what to run."""
     return "" if "`" in message else _HINTS.get(code, "")
+
+
+def step_after(code: str, message: str) -> str:
+    """The same for whoever has run a command: where to look, if nothing mends it."""
+    return "" if "`" in message else _HINTS.get(code) or _WHERE_TO_LOOK.get(code, "")

@@ -20,11 +20,12 @@ from contracts.reports import LogLine, Progress, log_decoder, progress_decoder
 from contracts.wire import Decoder
 from daemon.cli.client import ANSWER_S, Source, decoder_of
 from daemon.cli.http_failures import CONNECTION_ERRORS, not_a_coordinator, not_reached, refusal
-from daemon.cli.http_requests import API_PREFIX, HttpRequest, query_of, request_of
+from daemon.cli.http_requests import HttpRequest, query_of, request_of
 from daemon.cli.http_streams import Lost, frames
 from daemon.cli.references import RunRef
 from daemon.cli.targets import HttpTarget
 from daemon.filters import EventFilter, LogFilter
+from daemon.http.operations import API_PREFIX
 from daemon.news import Numbered, RunNews, Trouble
 from daemon.sse import Frame
 

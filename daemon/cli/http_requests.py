@@ -9,8 +9,8 @@ from urllib.parse import quote
 import msgspec
 
 from contracts.control import Verb
+from daemon.http.operations import API_PREFIX
 
-API_PREFIX: Final = "/api/v1"
 _ACTOR: Final = "actor"
 """Who calls is what the token says."""
 

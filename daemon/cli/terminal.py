@@ -14,7 +14,8 @@ from itertools import zip_longest
 from typing import Any, Final, TextIO
 
 import msgspec
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 from rich.theme import Theme
 
@@ -58,6 +59,14 @@ class OutputClosed(Exception):
 
 
 class _Console(Console):
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Views make visible what comes from elsewhere; should one forget it, it still reaches no terminal as it is."""
+        for segment in super().render(renderable, options):
+            if segment.control or segment.text.isprintable() or segment.text == "\n":
+                yield segment
+            else:
+                yield Segment(visible(segment.text, one_line=False), segment.style)
+
     def on_broken_pipe(self) -> None:
         self.quiet = True
         raise OutputClosed

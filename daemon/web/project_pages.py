@@ -12,7 +12,6 @@ from contracts import control
 from contracts.access import Role
 from contracts.errors import NotFound, StrongroomError
 from contracts.policy.quota_plan import QuotaPlan, quota_of
-from contracts.standing import Level
 from daemon.access.caller import Caller
 from daemon.cli.sizes import limit_size, parse_size
 from daemon.http.authentication import need_role
@@ -203,7 +202,6 @@ async def _deletion_page(backend: Backend, request: AnyRequest, project: str, fo
         status=422 if form.errors else 200,
         form=form,
         project=standing,
-        protected=standing.services - standing.levels[Level.OFF],
         grace_days=status.grace_days,
     )
 

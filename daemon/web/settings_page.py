@@ -20,6 +20,6 @@ def settings_page(backend: Backend) -> Sequence[HTTPRouteHandler]:
     async def settings(request: AnyRequest) -> Response[Any]:
         caller = need_session(request)
         status = await backend.control.invoke(control.STATUS, control.Nothing(), caller)
-        return render(request, "settings.html", status_of=status, store=backend.store.bucket)
+        return render(request, "settings.html", status_of=status)
 
     return [settings]

@@ -22,7 +22,7 @@ def verdict_on(overview: Overview) -> Verdict:
     problems, warnings, off = levels[Level.PROBLEM], levels[Level.WARNING], levels[Level.OFF]
     scheduled = overview.services - off
     if not overview.services:
-        return Verdict(Level.OFF, "Nothing is backed up yet.")
+        return Verdict(Level.OFF, "Nothing is backed up yet.", "Three steps lead there.")
     if problems:
         return Verdict(Level.PROBLEM, f"{count(problems, 'service is', 'services are')} not safe.", _others(levels))
     if warnings:

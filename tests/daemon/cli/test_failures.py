@@ -12,7 +12,7 @@ import pytest
 
 from contracts.errors import CODES, InvalidInput, branch_of
 from daemon.cli import failures
-from daemon.cli.hints import _HINTS, hint_for
+from daemon.cli.hints import _HINTS, _WHERE_TO_LOOK, hint_for, step_after
 from daemon.cli.terminal import Output, Terminal
 from daemon.embedded.nkey_files import ensure_user_seed
 from tests.daemon.cli.calling import TOP, Strongroom, Zygote
@@ -111,7 +111,8 @@ def test_every_status_of_every_code_is_documented() -> None:
 
 
 def test_hints_are_about_codes_that_exist_and_stay_away_where_the_message_has_one() -> None:
-    assert set(_HINTS) <= set(CODES)
+    assert set(_HINTS) | set(_WHERE_TO_LOOK) <= set(CODES)
+    assert set(_HINTS).isdisjoint(_WHERE_TO_LOOK)
     assert hint_for("project.not_found", "there is no such project")
     assert hint_for("project.not_found", "run `strongroom project list`") == ""
     assert hint_for("run.cancelled", "somebody cancelled it") == ""
@@ -133,7 +134,8 @@ SELF_EXPLAINED = {
 
 @pytest.mark.parametrize("code", [code for code in CODES if code not in SELF_EXPLAINED])
 def test_every_error_has_a_next_step(code: str) -> None:
-    assert hint_for(code, "words")
+    assert step_after(code, "words")
+    assert step_after(code, "run `this`") == ""
 
 
 def test_without_the_extra_one_sentence_says_what_to_install() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from typing import Any
@@ -10,10 +11,12 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.table import Table
+from rich.text import Text
 
 from contracts.errors import InvalidInput
 from daemon.cli.plain_text import escaped, visible
-from daemon.cli.terminal import Output, chosen_output, foreseen_output, wants_colour
+from daemon.cli.terminal import Output, chosen_output, console_for, foreseen_output, wants_colour
 from tests.daemon.cli.calling import Strongroom
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-7]m")
@@ -141,3 +144,15 @@ def test_a_document_holds_the_same_without_anything_that_a_terminal_obeys(docume
 def test_nothing_that_is_shown_moves_a_cursor_or_turns_text_around(text: str, one_line: bool) -> None:
     shown = visible(text, one_line=one_line)
     assert all(character.isprintable() or (character == "\n" and not one_line) for character in shown)
+
+
+def test_what_a_view_forgot_to_make_visible_reaches_no_terminal() -> None:
+    stream = io.StringIO()
+    console = console_for(stream)
+    console.print(Text("\x1b[2Jcleared\x9b31m\nnext"))
+    console.print(Text("a\x07b", style="bad"), soft_wrap=True)
+    table = Table.grid()
+    table.add_row("\x1b]0;title\x07")
+    console.print(table)
+    assert all(character == "\n" or character.isprintable() for character in stream.getvalue())
+    assert "\\x1b[2Jcleared\\x9b31m\nnext\n" in stream.getvalue()

@@ -15,8 +15,9 @@ from contracts.control import VERBS, Verb
 from contracts.errors import CODES, Denied, ErrorInfo, InvalidInput, StrongroomError, Unavailable, from_info
 from contracts.records import RunState
 from daemon.cli.http_failures import not_reached, refusal
-from daemon.cli.http_requests import API_PREFIX, request_of
+from daemon.cli.http_requests import request_of
 from daemon.http.examples import request_example
+from daemon.http.operations import API_PREFIX
 from daemon.http.reading import Shape
 
 
