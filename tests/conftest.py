@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -35,9 +34,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 def pytest_sessionstart() -> None:
     sweep()
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        # A shell starts what it puts into the background like that, and every program that a test starts would inherit it.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextmanager

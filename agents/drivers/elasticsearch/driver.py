@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Unpack
+from pathlib import Path
 
 from agents.drivers.base import (
     BackupPlan,
     Capabilities,
     Confirm,
+    DriverDefaults,
     DumpSource,
     PlannedArtifact,
     RestoreSink,
     confirmed,
 )
-from agents.drivers.defaults import Directories, DriverDefaults
 from agents.drivers.elasticsearch import planning
 from agents.drivers.elasticsearch.check import check_restore, index_of, stream_of
 from agents.drivers.elasticsearch.cluster import open_cluster
@@ -33,7 +33,7 @@ from contracts.records import ArtifactRecord, EngineHealth, RestoreTarget
 from contracts.services import ElasticsearchOptions
 
 
-class ElasticsearchDriver(DriverDefaults[ElasticsearchConnection, ElasticsearchOptions]):
+class ElasticsearchDriver(DriverDefaults):
     """One cluster, Elasticsearch or OpenSearch.  Holds no connection: each call stands for itself."""
 
     reading: Reading | None = None
@@ -43,15 +43,19 @@ class ElasticsearchDriver(DriverDefaults[ElasticsearchConnection, ElasticsearchO
         self,
         connection: ElasticsearchConnection,
         options: ElasticsearchOptions | None = None,
-        **directories: Unpack[Directories],
+        *,
+        runtime_dir: Path,
+        work_dir: Path,
     ) -> None:
-        super().__init__(connection, options or ElasticsearchOptions(), directories)
+        del runtime_dir, work_dir  # nothing touches this host's disk
+        self._connection = connection
+        self._options = options or ElasticsearchOptions()
         self._generations: dict[tuple[str, str], set[str]] = {}
         """By run and data stream: what its restore has put in place so far."""
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(rename=True)
+        return Capabilities(select=True, rename=True)
 
     async def health(self) -> EngineHealth:
         return await look_at_health(self._connection, self._options)

@@ -9,8 +9,7 @@ import pytest
 
 from contracts.errors import InvalidInput
 from contracts.records import ArtifactRecord
-from daemon.artifacts.names import plan_names
-from daemon.cli.target_files import TargetFiles
+from daemon.cli.target_files import TargetFiles, plan_names
 
 
 def artifact(key: str, name: str = "orders") -> ArtifactRecord:

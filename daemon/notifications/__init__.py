@@ -1,1 +1,0 @@
-"""Telling people and dead man's switches: channels, alerts, messages, pings."""

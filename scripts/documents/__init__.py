@@ -1,1 +1,0 @@
-"""The contracts as documents for those who write other programs."""
