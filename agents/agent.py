@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.metadata
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import structlog
 
 from agents.datapath.http import open_http
+from agents.figures import Figures
 from agents.heartbeat import Heart
 from agents.identity import ensure_identity
 from agents.job_logs import JobLogs
@@ -20,6 +22,7 @@ from contracts.bus import connect
 from contracts.logs import configure_logs
 from contracts.subjects import agent_inbox
 from contracts.tasks import cancellable
+from contracts.tracing import tracing
 
 log = structlog.get_logger()
 
@@ -36,22 +39,47 @@ async def run_agent(settings: AgentSettings, stop: asyncio.Event, *, ready: Call
     services.reload()
     async with AsyncExitStack() as stack:
         lost = asyncio.Event()
+        version = importlib.metadata.version("strongroom")
+        traces = tracing(settings.tracing, program="strongroom-agent", version=version, instance=settings.node)
+        await stack.enter_async_context(traces)  # before anything begins a task, which inherits it
+
+        bus_errors = 0
 
         async def closed() -> None:
             lost.set()
+
+        def failed() -> None:
+            nonlocal bus_errors
+            bus_errors += 1
 
         client = await connect(
             settings.nats,
             name=f"strongroom agent {settings.node}",
             inbox_prefix=agent_inbox(settings.node),
             closed=closed,
+            failed=failed,
         )
         stack.push_async_callback(client.close)
         http = await stack.enter_async_context(open_http())
         js = client.jetstream(timeout=5)
-        in_hand = RunsInHand()
+        in_hand, figures = RunsInHand(), Figures()
         heart = Heart(client, settings.node, identity.recipient, services, in_hand)
-        runner = Runner(client, js, settings, services, identity, http, in_hand)
+        runner = Runner(client, js, settings, services, identity, http, in_hand, figures)
+        if settings.metrics is not None:
+            # Imported late: it takes a library that most hosts do not have, and a server that they do not need.
+            from agents.metrics import AgentCollector, serve_metrics
+
+            collector = AgentCollector(
+                node=settings.node,
+                version=version,
+                figures=figures,
+                health=lambda: heart.health,
+                running=lambda: len(in_hand.refs()),
+                staging=runner.staging,
+                client=client,
+                bus_errors=lambda: bus_errors,
+            )
+            await stack.enter_async_context(serve_metrics(settings.metrics, collector))
         group = await stack.enter_async_context(asyncio.TaskGroup())
         tasks = [
             group.create_task(cancellable(heart.look(settings.health_every_s)), name="health"),

@@ -21,6 +21,7 @@ from agents.progress import RunProgress
 from contracts.age import Encryptor, Recipient
 from contracts.asks import BackupJob
 from contracts.reports import BackupFinished
+from contracts.tracing import span
 from contracts.wire import utc_now
 
 log = structlog.get_logger()
@@ -39,27 +40,36 @@ async def make_backup(
     """Every artifact of the driver's plan, stored and closed.  Raises: StrongroomError; nothing of the run is left then."""
     started_at = utc_now()
     recipients = [Recipient.parse(text) for text in job.recipients]
-    plan = await driver.plan_backup()
+    with span("backup.plan", within=True):
+        plan = await driver.plan_backup()
     progress.artifact_count = len(plan.artifacts)
     progress.estimate_bytes = sum(planned.estimate_bytes for planned in plan.artifacts)
     log.info("backup.planned", artifacts=len(plan.artifacts), estimate_bytes=progress.estimate_bytes)
 
     async def upload(index: int, planned: PlannedArtifact) -> Uploaded:
         meter = progress.begin_artifact("dumping", planned.name)
-        async with driver.dump(planned) as source:
-            return await upload_artifact(
-                source,
-                planned,
-                run_id=job.run_id,
-                attempt=job.attempt,
-                index=index,
-                recipients=recipients,
-                grants=conversation,
-                http=http,
-                staging=staging,
-                limits=limits,
-                meter=meter,
+        with span("artifact.upload", within=True, artifact_kind=planned.kind, index=index) as traced:
+            async with driver.dump(planned) as source:
+                uploaded = await upload_artifact(
+                    source,
+                    planned,
+                    run_id=job.run_id,
+                    attempt=job.attempt,
+                    index=index,
+                    recipients=recipients,
+                    grants=conversation,
+                    http=http,
+                    staging=staging,
+                    limits=limits,
+                    meter=meter,
+                )
+            traced.set(
+                plain_bytes=uploaded.artifact.plain_bytes,
+                stored_bytes=uploaded.artifact.stored_bytes,
+                parts=meter.parts,
+                retries=meter.retries,
             )
+            return uploaded
 
     async with driver.holding(plan):
         uploaded = await upload_all(plan, upload)

@@ -37,6 +37,7 @@ from contracts.errors import ErrorInfo, StrongroomError, Unavailable, from_info
 from contracts.records import ArtifactRecord, RunKind
 from contracts.reports import Report, RestoreFinished, RunFailedReport
 from contracts.subjects import ask_subject, report_subject
+from contracts.tracing import SpanKind, carry, span
 from contracts.wire import encode, utc_now
 
 A = TypeVar("A")
@@ -80,7 +81,8 @@ class Coordinator:
         try_s = _TRY_S if timeout_s == _ANSWER_S else timeout_s
         while True:
             try:
-                return (await self._client.request(ask_subject(self._node), question, timeout=try_s)).data
+                subject = ask_subject(self._node)
+                return (await self._client.request(subject, question, timeout=try_s, headers=carry())).data
             except NatsTimeoutError as exc:
                 if loop.time() >= give_up_at:
                     raise Unavailable("bus.unavailable", f"no coordinator answered within {timeout_s:.0f} s") from exc
@@ -95,11 +97,13 @@ class Coordinator:
         if len(data) > self._client.max_payload - _HEADER_ROOM:
             # Sent as it is it would be refused again and again; this one says what to change.
             data = encode(_too_large(report, len(data), self._client.max_payload))
-        await patiently(
-            lambda: self._js.publish(report_subject(self._node), data, headers={"Nats-Msg-Id": message_id}),
-            "publish report",
-            patience_s=_REPORT_PATIENCE_S,
-        )
+        with span("report.publish", kind=SpanKind.PRODUCER, within=True, size_bytes=len(data)):
+            headers = carry({"Nats-Msg-Id": message_id})
+            await patiently(
+                lambda: self._js.publish(report_subject(self._node), data, headers=headers),
+                "publish report",
+                patience_s=_REPORT_PATIENCE_S,
+            )
 
 
 def _too_large(report: Report, size: int, limit: int) -> RunFailedReport:

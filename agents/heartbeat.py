@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
+from collections.abc import Mapping
 
 import structlog
 from nats.aio.client import Client
@@ -38,6 +39,11 @@ class Heart:
         self._started_at = utc_now()
         self._version = importlib.metadata.version("strongroom")
 
+    @property
+    def health(self) -> Mapping[str, EngineHealth]:
+        """What was seen of each service's engine last."""
+        return {name: health for name, health in self._health.items() if name in self._services.names}
+
     async def beat(self, every_s: float) -> None:
         """Until cancelled."""
         try:
@@ -63,7 +69,7 @@ class Heart:
             started_at=self._started_at,
             agent_version=self._version,
             recipient=self._recipient,
-            services={name: health for name, health in self._health.items() if name in self._services.names},
+            services=dict(self.health),
             running=self._in_hand.refs(),
         )
         try:

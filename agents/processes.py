@@ -347,14 +347,9 @@ def pipe() -> tuple[int, int]:
 
 
 async def _feed(child: Child, data: bytes) -> None:
-    view = memoryview(data)
     os.set_blocking(child.stdin_fd, False)
     try:
-        while view:
-            try:
-                view = view[os.write(child.stdin_fd, view) :]
-            except BlockingIOError:
-                await until_writable(child.stdin_fd)
+        await write_all(child.stdin_fd, data)
     except BrokenPipeError:
         pass  # it does not want any more; its exit status tells whether that is right
     finally:
@@ -375,6 +370,16 @@ async def _collect(fd: int, limit_bytes: int) -> bytes:
         collected += data
         if len(collected) > limit_bytes:
             raise OutputTooLargeError(f"more than {limit_bytes} bytes")
+
+
+async def write_all(fd: int, data: bytes | bytearray | memoryview) -> None:
+    """Returns when the pipe, which does not block, has taken all of it.  Raises: BrokenPipeError when nobody reads it."""
+    view = memoryview(data).cast("B")
+    while view:
+        try:
+            view = view[os.write(fd, view) :]
+        except BlockingIOError:
+            await until_writable(fd)
 
 
 async def until_readable(fd: int) -> None:

@@ -16,6 +16,7 @@ from contracts.asks import RestoreJob
 from contracts.errors import RunFailed, StrongroomError
 from contracts.records import RestoreTarget
 from contracts.reports import RestoreFinished
+from contracts.tracing import span
 from contracts.wire import utc_now
 
 log = structlog.get_logger()
@@ -42,7 +43,8 @@ async def make_restore(
         await ask_patiently(lambda: conversation.check(job.attempt), limits.retry)
 
     require_capable(driver.capabilities_of(job.artifacts), job.target)
-    await driver.check_restore(job.artifacts, job.target)
+    with span("restore.check", within=True):
+        await driver.check_restore(job.artifacts, job.target)
     progress.artifact_count = len(job.artifacts)
     progress.estimate_bytes = sum(artifact.plain_bytes for artifact in job.artifacts)
     in_place: list[str] = []
@@ -50,18 +52,19 @@ async def make_restore(
     for artifact in driver.restore_order(job.artifacts):
         meter = progress.begin_artifact("restoring", artifact.name)
         try:
-            async with driver.restore(artifact, job.target, job.run_id, confirm=still_wanted) as sink:
-                outcome = await download_artifact(
-                    artifact,
-                    sink,
-                    run_id=job.run_id,
-                    attempt=job.attempt,
-                    grants=conversation,
-                    identity=identity,
-                    http=http,
-                    limits=limits,
-                    meter=meter,
-                )
+            with span("artifact.restore", within=True, artifact_kind=artifact.kind, plain_bytes=artifact.plain_bytes):
+                async with driver.restore(artifact, job.target, job.run_id, confirm=still_wanted) as sink:
+                    outcome = await download_artifact(
+                        artifact,
+                        sink,
+                        run_id=job.run_id,
+                        attempt=job.attempt,
+                        grants=conversation,
+                        identity=identity,
+                        http=http,
+                        limits=limits,
+                        meter=meter,
+                    )
         except StrongroomError as exc:
             if in_place:
                 done = f"already in place: {', '.join(in_place)}"

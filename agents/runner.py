@@ -25,6 +25,7 @@ from structlog.contextvars import bound_contextvars
 from agents.backup import make_backup
 from agents.coordinator import Coordinator, RunConversation
 from agents.datapath.staging import Staging
+from agents.figures import Figures
 from agents.progress import RunProgress, tell_progress
 from agents.restore import make_restore
 from agents.services import Services
@@ -37,6 +38,7 @@ from contracts.reports import Report, RunFailedReport
 from contracts.requests import BackupRequest, Request, request_decoder
 from contracts.subjects import REQUESTS_STREAM
 from contracts.tasks import cancel_surely, cancellable
+from contracts.tracing import SpanKind, continued, mark_failed, span
 from contracts.wire import utc_now
 
 log = structlog.get_logger()
@@ -96,6 +98,7 @@ class Runner:
         identity: Identity,
         http: aiohttp.ClientSession,
         in_hand: RunsInHand,
+        figures: Figures,
     ) -> None:
         self._client = client
         self._js = js
@@ -104,8 +107,9 @@ class Runner:
         self._identity = identity
         self._http = http
         self._in_hand = in_hand
+        self._figures = figures
         self._coordinator = Coordinator(client, js, settings.node)
-        self._staging = Staging(settings.upload)
+        self.staging = Staging(settings.upload)
         self._instance = secrets.token_hex(8)
         self._dropped: dict[tuple[RunKind, str], int] = {}
         """How often a run was let go of with an error that nobody foresaw."""
@@ -156,7 +160,17 @@ class Runner:
             run=kind, project=request.project, service=request.service, run_id=request.run_id, attempt=request.attempt
         ):
             try:
-                await self._work(key, request, message)
+                with (
+                    continued(message.headers),
+                    span(
+                        f"{kind}.run",
+                        kind=SpanKind.CONSUMER,
+                        project=request.project,
+                        service=request.service,
+                        run_id=request.run_id,
+                    ),
+                ):
+                    await self._work(key, request, message)
             except (NatsError, TimeoutError) as exc:
                 log.warning("request.interrupted", error=str(exc) or type(exc).__name__)
             except Exception:
@@ -218,9 +232,11 @@ class Runner:
         except StrongroomError as exc:
             if exc.code in _NOTHING_TO_DO:
                 raise _Superseded from exc
+            mark_failed(exc.code, exc.message)
             log.error("run.failed", code=exc.code, reason=exc.message)
             error = exc.info
         except Exception as exc:
+            mark_failed("agent.internal", "")
             log.exception("run.failed", code="agent.internal")
             error = ErrorInfo(
                 code="agent.internal", message=f"the agent met an unknown error ({type(exc).__name__}); see its log"
@@ -237,6 +253,12 @@ class Runner:
 
     async def _do(self, job: BackupJob | RestoreJob, conversation: RunConversation) -> Report:
         progress = RunProgress()
+        # A restore is told of where it goes: that is the service of this host.
+        of = job if isinstance(job, BackupJob) else job.target
+        with self._figures.run(conversation.run, f"{of.project}/{of.service}", progress):
+            return await self._work_on(job, conversation, progress)
+
+    async def _work_on(self, job: BackupJob | RestoreJob, conversation: RunConversation, progress: RunProgress) -> Report:
         teller = asyncio.create_task(
             tell_progress(
                 self._client,
@@ -257,7 +279,7 @@ class Runner:
                     self._services.driver(job.project, job.service, job.options),
                     conversation,
                     http=self._http,
-                    staging=self._staging,
+                    staging=self.staging,
                     limits=self._settings.upload,
                     progress=progress,
                 )

@@ -11,8 +11,18 @@ import msgspec
 from agents.datapath.limits import DownloadLimits, UploadLimits
 from contracts.ids import Slug
 from contracts.settings import NatsSettings, load_settings
+from contracts.tracing import TracingSettings
 
 ENV_PREFIX = "STRONGROOM_AGENT"
+
+
+class MetricsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[metrics]`: where Prometheus finds `/metrics` of this agent.  There is no token: it names this host's services."""
+
+    host: str = "127.0.0.1"
+    """An address of this machine that only Prometheus reaches."""
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8421
+    """0: any free one."""
 
 
 class AgentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,6 +47,10 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """How often a run under way is renewed and checked with the coordinator: a third of the requests' ack wait, so that a
     lost beat or two do not bring the request back."""
     health_every_s: Annotated[float, msgspec.Meta(ge=0.1)] = 30
+    tracing: TracingSettings | None = None
+    """Without it, nothing is traced."""
+    metrics: MetricsSettings | None = None
+    """Without it nothing listens; it needs the extra `metrics`."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @property

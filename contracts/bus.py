@@ -40,10 +40,11 @@ async def connect(
     inbox_prefix: str = "_INBOX",
     wait: bool = True,
     closed: Callable[[], Awaitable[None]] | None = None,
+    failed: Callable[[], None] | None = None,
 ) -> Client:
     """A connection that never gives up by itself; with `wait=False` the first connect fails at once instead of waiting.
 
-    `closed` is called when the connection is closed for good.
+    `closed` is called when the connection is closed for good, `failed` for every error that it reports by itself.
     Raises: Unavailable `bus.unavailable`, InvalidInput `config.invalid` for an unreadable nkey or CA file.
     """
     seed = Path(settings.nkey_file)
@@ -55,6 +56,8 @@ async def connect(
     async def on_error(exc: Exception) -> None:
         # Permission violations arrive only here; the call itself merely times out.
         failures.append(str(exc))
+        if failed is not None:
+            failed()
         log.warning("bus.error", error=str(exc) or type(exc).__name__)
 
     async def on_disconnect() -> None:

@@ -73,6 +73,11 @@ EVENT_TYPES: dict[str, str] = {
     "restore.missed": "a restore was asked for, and no agent took it up",
     "retention.frozen": "the newest backups of a service look unhealthy: nothing of it is deleted by a machine",
     "retention.resumed": "the newest backups of a service look healthy again",
+    "access.called": "somebody asked the coordinator to change something, over NATS or HTTP, and was let or refused",
+    "access.refused": "somebody was not let in",
+    "token.created": "a token was made",
+    "token.revoked": "a token was ended",
+    "notification.failed": "a message or ping did not arrive in several tries",
     "request.refused": "an agent asked for something it may not have",
 }
 
@@ -80,7 +85,12 @@ event_decoder: Decoder[Event] = Decoder(Event)
 
 
 def cloud_event_headers(event: Event, source: str) -> dict[str, str]:
-    """CloudEvents attributes as headers, binary mode.  Source: CloudEvents NATS protocol binding 1.0.2, section 3.1."""
+    """CloudEvents attributes as headers, binary mode.  Source: CloudEvents NATS protocol binding 1.0.2, section 3.1.
+
+    The subject is what the event is about: `acme/orders/<run id>`, as much of it as applies, or the name of a node.
+    """
+    of = (event.project, event.service, event.restore_id or event.backup_id or "")
+    about = "/".join(part for part in of if part) or event.node or ""
     return {
         "ce-specversion": "1.0",
         "ce-id": event.id,
@@ -88,4 +98,6 @@ def cloud_event_headers(event: Event, source: str) -> dict[str, str]:
         "ce-type": f"strongroom.{event.type}",
         "ce-time": event.at.isoformat().replace("+00:00", "Z"),
         "ce-datacontenttype": "application/json",
+        "ce-dataschema": "urn:strongroom:schema:Event",
+        **({"ce-subject": about} if about else {}),
     }

@@ -37,6 +37,10 @@ def check_slug(value: str, field: str) -> str:
     return value
 
 
+def is_slug(value: str) -> bool:
+    return bool(_SLUG.fullmatch(value))
+
+
 def new_run_id(now: datetime) -> str:
     """A fresh id for a backup or restore that is requested at `now` (aware)."""
     stamp = now.astimezone(UTC).strftime(_STAMP)

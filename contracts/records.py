@@ -106,6 +106,21 @@ class ServiceRecord(msgspec.Struct, frozen=True, kw_only=True):
         return self.scheduled_since or self.created_at
 
 
+class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """What lists tell of a backup that has ended, or that nobody was there to make."""
+
+    id: RunId
+    state: RunState
+    requested_at: datetime
+    """When it was asked for; of one that nobody made, when it was due."""
+    finished_at: datetime | None = None
+    trigger: Trigger = Trigger.SCHEDULE
+    node: str = ""
+    size_bytes: Bytes = 0
+    elapsed_s: float | None = None
+    error: ErrorInfo | None = None
+
+
 class ServiceState(msgspec.Struct, frozen=True, kw_only=True):
     """What the coordinator remembers of a service beside what people set."""
 
@@ -115,6 +130,10 @@ class ServiceState(msgspec.Struct, frozen=True, kw_only=True):
     """The due time of the newest automatic backup that completed, though it may be deleted since: who gets the time tags."""
     last_size_bytes: int | None = None
     """Of the newest completed backup: what the next one is expected to take."""
+    last_completed: RunSummary | None = None
+    """The newest backup that can be restored."""
+    last_run: RunSummary | None = None
+    """The newest that has ended, whatever it ended with."""
     freeze: Freeze | None = None
     """Why retention holds still, as it was stated last."""
 

@@ -3,31 +3,44 @@
 from __future__ import annotations
 
 import importlib.metadata
+import secrets
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
-from datetime import timedelta
-from typing import Any
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeVar
 
+import msgspec
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.micro import add_service
 from nats.micro.request import Request
-from nats.micro.service import EndpointConfig, Service, ServiceConfig
+from nats.micro.service import EndpointConfig, EndpointStats, Service, ServiceConfig
 
 from contracts import control
-from contracts.control import VERBS
+from contracts.control import ACCESS_SELF, VERBS, Verb
 from contracts.errors import ErrorInfo, NotFound, StrongroomError
+from contracts.ids import is_slug
 from contracts.records import BackupRecord, NodeRecord, ProjectRecord, RunState, ServiceRecord
+from contracts.schemas import message_schema
 from contracts.subjects import CONTROL_SERVICE, control_subject, is_reply_inbox
+from contracts.tracing import SpanKind, continued, span
 from contracts.wire import Decoder, encode
+from daemon.access.authority import authorize
+from daemon.access.caller import Caller, nats_operator
+from daemon.access.tokens import Tokens
 from daemon.catalog.buckets import key
 from daemon.catalog.catalog import Catalog
+from daemon.fleet import Fleet
 from daemon.library import Library
+from daemon.metrics.metrics import Metrics
 from daemon.node_registry import NodeRegistry
+from daemon.notifications.channels import ChannelBook
+from daemon.notifications.pings import PingBook
 from daemon.projects import Projects
 from daemon.runs.backups import Backups
 from daemon.runs.deletions import Deletions
+from daemon.runs.events import EventPublisher
 from daemon.runs.requesting import Requests
 from daemon.runs.restores import Restores
 from daemon.runs.tagging import Tagging
@@ -36,7 +49,12 @@ from daemon.usage import UsageReport
 
 log = structlog.get_logger()
 
-LATEST = "latest"
+Q = TypeVar("Q")
+A = TypeVar("A")
+
+LATEST: Final = "latest"
+_MOST_FACT: Final = 100
+"""Characters of a name in the audit log, whatever somebody sends."""
 
 
 class Control:
@@ -56,7 +74,14 @@ class Control:
         restores: Restores,
         library: Library,
         usage: UsageReport,
+        fleet: Fleet,
+        tokens: Tokens,
+        channels: ChannelBook,
+        pings: PingBook,
+        events: EventPublisher,
+        metrics: Metrics,
         grace: timedelta,
+        now: Callable[[], datetime],
     ) -> None:
         self._catalog = catalog
         self._projects = projects
@@ -69,16 +94,114 @@ class Control:
         self._restores = restores
         self._library = library
         self._usage = usage
+        self._fleet = fleet
+        self._tokens = tokens
+        self._channels = channels
+        self._pings = pings
+        self._events = events
+        self._metrics = metrics
         self._grace = grace
+        self._now = now
         # One method a verb, by its name: a verb without a method stops the coordinator at its start.
         self._handlers: dict[str, Callable[[Any], Awaitable[Any]]] = {
             name: getattr(self, name.replace(".", "_")) for name in VERBS
         }
 
-    async def call(self, verb: str, data: bytes) -> bytes:
-        """The encoded answer.  Raises: StrongroomError."""
-        request = _DECODERS[verb].decode(data or b"{}")
-        return encode(await self._handlers[verb](request))
+    async def call(self, verb: str, data: bytes, caller: Caller) -> bytes:
+        """The encoded answer to an encoded request.  Raises: StrongroomError."""
+        return encode(await self.invoke(VERBS[verb], _DECODERS[verb].decode(data or b"{}"), caller))
+
+    async def invoke(self, verb: Verb[Q, A], request: Q, caller: Caller) -> A:
+        """Does what the verb says, if the caller may ask for it; calls that change or hand out something are written down.
+
+        Raises: StrongroomError, Denied `access.forbidden` for what the caller may not do.
+        """
+        with self._traced(verb, caller):
+            return await self._invoke(verb, request, caller)
+
+    async def _invoke(self, verb: Verb[Q, A], request: Q, caller: Caller) -> A:
+        outcome = "internal"
+        try:
+            allowed = authorize(verb, request, caller)
+            answer: A = await self._handlers[verb.name](caller if verb.name == ACCESS_SELF.name else allowed)
+            outcome = "done"
+        except StrongroomError as exc:
+            outcome = exc.code
+            raise
+        finally:
+            self._metrics.note_call(verb.name, caller.via, outcome)
+            if verb.is_audited and not getattr(request, "dry_run", False):
+                await self._write_down(verb, request, caller, outcome)
+        return answer
+
+    @staticmethod
+    def _traced(verb: Verb[Any, Any], caller: Caller) -> AbstractContextManager[object]:
+        """Calls that change something may begin traces; of the others, programs make thousands."""
+        if not verb.changes:
+            return nullcontext()
+        return span("control.call", kind=SpanKind.SERVER, verb=verb.name, via=str(caller.via))
+
+    async def _write_down(self, verb: Verb[Any, Any], request: Any, caller: Caller, outcome: str) -> None:
+        """The audit log has who asked for what over which way, and what came of it."""
+        facts: dict[str, Any] = {"verb": verb.name, "via": str(caller.via), "role": str(caller.role), "outcome": outcome}
+        for name in ("id", "node", "name", "artifact", "recipient"):
+            if isinstance(value := getattr(request, name, None), str) and value:
+                facts[name] = value[:_MOST_FACT]
+        if caller.token_id:
+            facts["token_id"] = caller.token_id
+        ref: dict[str, Any] = {name: getattr(request, name, "") for name in ("project", "service")}
+        if not all(not value or is_slug(value) for value in ref.values()):
+            ref = {}
+        await self._events.publish(
+            "access.called", key=secrets.token_hex(8), at=self._now(), actor=caller.actor, facts=facts, **ref
+        )
+
+    async def access_self(self, caller: Caller) -> control.Self:
+        return control.Self(actor=caller.actor, role=caller.role, project=caller.project, expires_at=caller.expires_at)
+
+    async def schema_show(self, q: control.SchemaOf) -> control.MessageSchema:
+        return control.MessageSchema(name=q.name, schema=message_schema(q.name))
+
+    async def overview(self, q: control.OverviewOf) -> control.Overview:
+        return await self._fleet.overview(q.project)
+
+    async def event_list(self, q: control.EventList) -> control.Events:
+        return await self._library.events(q)
+
+    async def token_create(self, q: control.TokenCreate) -> control.NewToken:
+        return await self._tokens.create(q)
+
+    async def token_list(self, q: control.TokenList) -> control.Tokens:
+        return control.Tokens(tokens=await self._tokens.all(q.project))
+
+    async def token_revoke(self, q: control.TokenRef) -> control.TokenView:
+        return await self._tokens.revoke(q)
+
+    async def channel_create(self, q: control.ChannelCreate) -> control.ChannelView:
+        return await self._channels.create(q)
+
+    async def channel_list(self, q: control.ChannelList) -> control.Channels:
+        return await self._channels.all(q)
+
+    async def channel_change(self, q: control.ChannelChange) -> control.ChannelView:
+        return await self._channels.change(q)
+
+    async def channel_delete(self, q: control.ChannelRef) -> control.Nothing:
+        await self._channels.delete(q)
+        return control.Nothing()
+
+    async def channel_test(self, q: control.ChannelRef) -> control.ChannelTest:
+        return await self._channels.test(q)
+
+    async def ping_set(self, q: control.PingSet) -> control.PingView:
+        return await self._pings.set(q)
+
+    async def ping_show(self, q: control.ServiceRef) -> control.PingView:
+        return await self._pings.show(q)
+
+    async def ping_remove(self, q: control.PingRef) -> control.Nothing:
+        await self._pings.remove(q)
+        return control.Nothing()
 
     async def status(self, _: control.Nothing) -> control.Status:
         return control.Status(
@@ -88,8 +211,9 @@ class Control:
     async def project_create(self, q: control.ProjectCreate) -> ProjectRecord:
         return await self._projects.create(q.name, q.recovery_recipients, q.plan, q.quota_bytes)
 
-    async def project_list(self, _: control.Nothing) -> control.Projects:
-        return control.Projects(projects=await self._projects.all())
+    async def project_list(self, q: control.ProjectList) -> control.Projects:
+        projects = await self._projects.all()
+        return control.Projects(projects=[each for each in projects if q.project in ("", each.name)])
 
     async def project_show(self, q: control.ProjectRef) -> ProjectRecord:
         return (await self._catalog.need_project(q.project)).value
@@ -124,10 +248,10 @@ class Control:
         return await self._services.dues(q.project, q.service, ahead=q.next, past=q.past)
 
     async def service_list(self, q: control.ServiceList) -> control.Services:
-        return control.Services(services=await self._services.views(q.project))
+        return await self._fleet.page(q)
 
     async def service_show(self, q: control.ServiceRef) -> control.ServiceView:
-        return await self._services.view(q.project, q.service)
+        return await self._fleet.view(q.project, q.service)
 
     async def service_delete(self, q: control.ServiceDelete) -> ServiceRecord:
         return await self._services.delete(q.project, q.service, actor=q.actor)
@@ -152,7 +276,7 @@ class Control:
         return await self._requests.manual(q.project, q.service, node=q.node, tags=q.tags, actor=q.actor)
 
     async def backup_list(self, q: control.BackupList) -> control.Backups:
-        return control.Backups(backups=await self._library.backups(q.project, q.service, q.limit))
+        return await self._library.backups(q)
 
     async def backup_record(self, q: control.RunRefRequest) -> BackupRecord:
         return await self._backup(q.project, q.service, q.id)
@@ -193,7 +317,7 @@ class Control:
         )
 
     async def restore_list(self, q: control.RestoreList) -> control.Restores:
-        return control.Restores(restores=await self._library.restores(q.project, q.service, q.limit))
+        return await self._library.restores(q)
 
     async def restore_show(self, q: control.RunRefRequest) -> Any:
         return (await self._catalog.need_restore(q.project, q.service, q.id)).value
@@ -221,15 +345,48 @@ def version() -> str:
     return importlib.metadata.version("strongroom")
 
 
+def _actor_of(data: bytes) -> str:
+    """What an operator on the bus calls itself, whatever else it asks for."""
+    try:
+        return msgspec.json.decode(data, type=_Actor).actor
+    except msgspec.DecodeError:
+        return ""
+
+
+class _Actor(msgspec.Struct):
+    actor: str = ""
+
+
 def _too_much(message: str) -> ErrorInfo:
     return ErrorInfo(code="input.invalid", message=message, field="limit")
 
 
+def _endpoint_name(verb: str) -> str:
+    """A name of the micro service has no dots."""
+    return verb.replace(".", "-")
+
+
 async def serve_control(client: Client, control_: Control, stack: AsyncExitStack) -> Service:
     """Adds the verbs to the bus until the stack is left."""
+    refusals: dict[str, tuple[int, str]] = {}
+
+    def refused(verb: str, code: str) -> None:
+        refusals[_endpoint_name(verb)] = (refusals.get(_endpoint_name(verb), (0, ""))[0] + 1, code)
+
+    def count_refusals(stats: EndpointStats) -> dict[str, Any]:
+        """The library counts only what a handler raises; ours answer for themselves."""
+        stats.num_errors, stats.last_error = refusals.get(stats.name, (0, ""))
+        return {}
+
     service = await add_service(
         client,
-        ServiceConfig(name=CONTROL_SERVICE, version=version(), description="Strongroom: the coordinator's control verbs"),
+        ServiceConfig(
+            name=CONTROL_SERVICE,
+            version=version(),
+            description="Strongroom: the coordinator's control verbs",
+            metadata={"schemas": f"{control_subject(control.SCHEMA_SHOW.name)} with the name of a message"},
+            stats_handler=count_refusals,
+        ),
     )
     stack.push_async_callback(service.stop)
 
@@ -240,12 +397,15 @@ async def serve_control(client: Client, control_: Control, stack: AsyncExitStack
                 log.warning("control.reply_refused", verb=verb)
                 return
             try:
-                answer = await control_.call(verb, request.data)
+                with continued(request.headers):
+                    answer = await control_.call(verb, request.data, nats_operator(_actor_of(request.data)))
             except StrongroomError as exc:
                 log.info("control.refused", verb=verb, code=exc.code, reason=exc.message)
+                refused(verb, exc.code)
                 await request.respond_error(exc.code, exc.message, encode(exc.info))
             except Exception:
                 log.exception("control.failed", verb=verb)
+                refused(verb, "internal")
                 info = ErrorInfo(code="internal", message="the coordinator met an unknown error; see its log")
                 await request.respond_error(info.code, info.message, encode(info))
             else:
@@ -260,10 +420,16 @@ async def serve_control(client: Client, control_: Control, stack: AsyncExitStack
     for verb in VERBS.values():
         await service.add_endpoint(
             EndpointConfig(
-                name=verb.name.replace(".", "-"),
+                name=_endpoint_name(verb.name),
                 subject=control_subject(verb.name),
                 handler=endpoint(verb.name),
-                metadata={"description": verb.doc},
+                # Source: ADR-32 leaves schemas to the metadata.
+                metadata={
+                    "description": verb.doc,
+                    "role": str(verb.role),
+                    "request_schema": verb.request.__name__,
+                    "response_schema": verb.answer.__name__,
+                },
             )
         )
     return service

@@ -11,13 +11,15 @@ from typing import Final, NamedTuple
 import msgspec
 import structlog
 
+from contracts.errors import ErrorInfo
 from contracts.ids import due_run_id
-from contracts.records import DueRecord, DueState, ProjectRecord, ServiceRecord, ServiceState
+from contracts.records import DueRecord, DueState, ProjectRecord, RunState, RunSummary, ServiceRecord, ServiceState
+from contracts.tracing import span
 from daemon.catalog.buckets import key
 from daemon.ledger import KEPT
 from daemon.retention import Retention
 from daemon.runs.nodes_alive import alive_nodes
-from daemon.runs.placement import place_at_last, place_due
+from daemon.runs.placement import Placement, place_at_last, place_due
 from daemon.runs.requesting import Requests, Taken
 from daemon.runs.runs import Runs
 from daemon.schedules import due_between
@@ -126,6 +128,7 @@ class DueRuns:
         return clock - since
 
     async def _request(self, owner: ProjectRecord, service: ServiceRecord, entry: DueRecord, *, overdue: bool) -> Outcome:
+        looked_at = self._runs.now()
         alive = await alive_nodes(self._runs, service.nodes)
         placement = place_due(service, alive, entry.run_id)
         if placement is None and overdue:
@@ -133,17 +136,32 @@ class DueRuns:
         if (placement is None or self._retention.is_making_room(service.project)) and not overdue:
             return Outcome.WAIT
         try:
-            if placement is not None:
-                await self._requests.due(owner, service, entry, placement)
-            else:
-                why = (
-                    f"no agent of {service.project}/{service.name} was alive within {self._start_deadline_s:.0f} s: start "
-                    f"strongroom-agent on {' or '.join(service.nodes)}"
-                )
-                await self._requests.missed(owner, service, entry, why)
+            with span("backup.due", since=entry.due_at, project=service.project, service=service.name, run_id=entry.run_id):
+                await self._follow_placement(owner, service, entry, placement, looked_at)
         except Taken as taken:
             return await self._skip_or_wait(service, entry, taken, overdue=overdue)
         return Outcome.DECIDED
+
+    async def _follow_placement(
+        self,
+        owner: ProjectRecord,
+        service: ServiceRecord,
+        entry: DueRecord,
+        placement: Placement | None,
+        looked_at: datetime,
+    ) -> None:
+        """Raises: Taken, Unavailable."""
+        with span("backup.place", since=looked_at) as placing:
+            if placement is not None:
+                placing.set(node=placement.node, reason=placement.reason)
+        if placement is not None:
+            await self._requests.due(owner, service, entry, placement)
+            return
+        why = (
+            f"no agent of {service.project}/{service.name} was alive within {self._start_deadline_s:.0f} s: start "
+            f"strongroom-agent on {' or '.join(service.nodes)}"
+        )
+        await self._requests.missed(owner, service, entry, why)
 
     async def _skip_or_wait(self, service: ServiceRecord, entry: DueRecord, taken: Taken, *, overdue: bool) -> Outcome:
         """An automatic run in the way stands for this one; a manual one, or one that is just letting go, is waited for."""
@@ -187,7 +205,7 @@ class DueRuns:
             )
         if new:
             self._noted_until[ref] = new[-1]
-            await self._remember(service, new[-1])
+            await self._remember(service, new[-1], missed=missed[-1] if missed else None)
 
     async def _note_missed(self, service: ServiceRecord, due_at: datetime, now: datetime) -> bool:
         """Whether the due time is missed, by what stands in the ledger now."""
@@ -200,11 +218,21 @@ class DueRuns:
             return False  # its run exists, and settles the entry when it ends
         return await self._ledger.decide(entry, DueState.MISSED, _NOBODY)
 
-    async def _remember(self, service: ServiceRecord, decided_until: datetime) -> None:
+    async def _remember(self, service: ServiceRecord, decided_until: datetime, *, missed: datetime | None = None) -> None:
+        """`missed` is the newest due time that led to no run."""
+
         def followed(state: ServiceState) -> ServiceState:
-            if state.decided_until == decided_until:
+            last = state.last_run
+            if missed is not None and (last is None or last.requested_at < missed):
+                last = RunSummary(
+                    id=due_run_id(service.project, service.name, missed),
+                    state=RunState.MISSED,
+                    requested_at=missed,
+                    error=ErrorInfo(code="run.missed", message=_NOBODY),
+                )
+            if (state.decided_until, state.last_run) == (decided_until, last):
                 return state
-            return msgspec.structs.replace(state, decided_until=decided_until)
+            return msgspec.structs.replace(state, decided_until=decided_until, last_run=last)
 
         await self._catalog.states.change(key(service.project, service.name), followed, absent=ServiceState())
 

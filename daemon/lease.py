@@ -39,18 +39,30 @@ class Lease:
         self._bucket = RecordBucket(client, js, subjects.LEASES_BUCKET, _Holder)
         self._name = name
         self._me = _Holder(secrets.token_hex(8))
+        self._held = False
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it is ours, as far as is known here."""
+        return self._held
 
     async def lead(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
         """Until cancelled: whenever the lease is ours `work` runs, and is cancelled when it is not any more."""
         while True:
             revision, deadline = await self._acquire()
             log.info("lease.acquired", lease=self._name)
+            self._held = True
             try:
                 async with asyncio.TaskGroup() as group:
                     job = group.create_task(cancellable(work()), name=f"lease:{self._name}:work")
                     revision = await self._keep(revision, deadline)
                     job.cancel()
             finally:
+                self._held = False
                 await asyncio.shield(self._give_up(revision))
             log.warning("lease.lost", lease=self._name)
 

@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import msgspec
 import zstandard
 from nats.aio.client import Client
 
-from contracts.control import BackupDetail, Download
-from contracts.errors import Conflict, Corrupt, Denied, StrongroomError
+from contracts.control import (
+    BackupDetail,
+    BackupList,
+    Backups,
+    Download,
+    EventList,
+    Events,
+    RestoreList,
+    Restores,
+    StoredEvent,
+)
+from contracts.errors import Conflict, Corrupt, Denied, InvalidInput, StrongroomError
 from contracts.manifest import manifest_decoder
-from contracts.records import Attributes, BackupRecord, RestoreRecord, RunState
+from contracts.records import AnyRun, Attributes, BackupRecord, RestoreRecord, RunState
 from contracts.wire import utc_now
+from daemon.activity import history
 from daemon.catalog.buckets import key
 from daemon.catalog.catalog import Catalog
+from daemon.filters import EventFilter
 from daemon.keys.custody import Custody, parse_recipient
+from daemon.run_lists import RunLists, place
 from daemon.runs.asks import find_artifact
 from daemon.store.s3 import ObjectStore
+
+Run = TypeVar("Run", BackupRecord, RestoreRecord)
 
 _INVENTORY_LIMIT_BYTES = 64 * 1024 * 1024
 _WINDOW_LIMIT_BYTES = 128 * 1024 * 1024
@@ -32,6 +49,8 @@ class Library:
         self._catalog = catalog
         self._store = store
         self._custody = custody
+        self._backups = RunLists(catalog.backups, shown=_for_lists)
+        self._restores = RunLists(catalog.restores)
 
     async def server(self) -> Attributes:
         """What the coordinator stands on."""
@@ -42,18 +61,35 @@ class Library:
             "bucket": self._store.bucket,
         }
 
-    async def backups(self, project: str, service: str, limit: int) -> list[BackupRecord]:
-        """The newest `limit`, of a service, a project, or all.  Raises: NotFound."""
-        await self._check(project, service)
-        found = await self._catalog.backups.select(_prefix(project, service))
-        newest = sorted((stored.value for stored in found), key=lambda backup: backup.requested_at, reverse=True)[:limit]
-        return [_for_lists(backup) for backup in newest]
+    async def backups(self, q: BackupList) -> Backups:
+        """A page of a service's, a project's, or all.  Raises: NotFound, InvalidInput for a cursor that no page gave."""
+        await self._check(q.project, q.service)
+        found = await self._backups.newest_first(_prefix(q.project, q.service))
+        if q.states or q.tag:
+            found = [run for run in found if (not q.states or run.state in q.states) and (not q.tag or q.tag in run.tags)]
+        page, cursor = _page(found, q.cursor, q.limit)
+        return Backups(backups=page, next_cursor=cursor, total=len(found))
 
-    async def restores(self, project: str, service: str, limit: int) -> list[RestoreRecord]:
-        """The newest `limit`.  Raises: NotFound."""
-        await self._check(project, service)
-        found = await self._catalog.restores.select(_prefix(project, service))
-        return sorted((stored.value for stored in found), key=lambda restore: restore.requested_at, reverse=True)[:limit]
+    async def restores(self, q: RestoreList) -> Restores:
+        """A page of those from a service's backups, a project's, or all.  Raises: NotFound, InvalidInput."""
+        await self._check(q.project, q.service)
+        found = await self._restores.newest_first(_prefix(q.project, q.service))
+        if q.states:
+            found = [run for run in found if run.state in q.states]
+        page, cursor = _page(found, q.cursor, q.limit)
+        return Restores(restores=page, next_cursor=cursor, total=len(found))
+
+    async def events(self, q: EventList) -> Events:
+        """A page of what happened.  Raises: InvalidInput for a cursor that no page gave, Unavailable."""
+        if q.cursor and not (q.cursor.isdecimal() and len(q.cursor) < 19):
+            raise InvalidInput("input.invalid", "this cursor was not given by a page of this list", field="cursor")
+        wanted = EventFilter(project=q.project, service=q.service, types=tuple(q.types))
+        before = int(q.cursor) if q.cursor else None
+        page = await history(self._client, wanted, before_sequence=before, limit=q.limit)
+        return Events(
+            events=[StoredEvent(sequence=each.sequence, event=each.value) for each in page.events],
+            next_cursor=str(page.next_before or ""),
+        )
 
     async def detail(self, backup: BackupRecord) -> BackupDetail:
         """The backup with what its manifest says.  Raises: Corrupt `manifest.corrupt`, `store.missing`."""
@@ -100,6 +136,30 @@ class Library:
             await self._catalog.need_service(project, service)
         elif project:
             await self._catalog.need_project(project)
+
+
+def _page(ordered: Sequence[Run], cursor: str, limit: int) -> tuple[list[Run], str]:
+    """The newest `limit` that are older than the cursor, and the cursor of the page after them.
+
+    By the place of the last one shown: what came or went meanwhile neither repeats nor hides others.  Raises: InvalidInput.
+    """
+    start = 0
+    if cursor:
+        before = _parse_cursor(cursor)
+        start = bisect_left(range(len(ordered)), True, key=lambda number: place(ordered[number]) < before)
+    page = list(ordered[start : start + limit])
+    return page, _cursor(page[-1]) if start + limit < len(ordered) else ""
+
+
+def _cursor(run: AnyRun) -> str:
+    return ".".join(map(str, place(run)))
+
+
+def _parse_cursor(cursor: str) -> tuple[int, str, str, str]:
+    parts = cursor.split(".")
+    if len(parts) != 4 or not parts[0].isdecimal():
+        raise InvalidInput("input.invalid", "this cursor was not given by a page of this list", field="cursor")
+    return int(parts[0]), parts[1], parts[2], parts[3]
 
 
 def _for_lists(backup: BackupRecord) -> BackupRecord:

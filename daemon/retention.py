@@ -178,6 +178,7 @@ class Retention:
             service=service.name,
             backup_id=run.run_id,
             reason=freeze.reason if freeze else "the newest backups look healthy again",
+            facts={"cause": str(run.cause)},
         )
 
         def stated(state: ServiceState) -> ServiceState:

@@ -103,6 +103,17 @@ class Scheduler:
         self._seen = datetime.min.replace(tzinfo=UTC)
         """What the clock said last."""
 
+    @property
+    def watched(self) -> int:
+        """Services that it looks after; 0 where it does not lead."""
+        return len(self._watched)
+
+    def lag_s(self) -> float:
+        """How long the oldest due time waits that led to nothing yet; 0 where nothing is late.  From any thread."""
+        late = [*self._heap[:1], *((self._watched[ref].due, ref) for ref in tuple(self._waiting) if ref in self._watched)]
+        oldest = min((due for due, _ in late if due is not None), default=None)
+        return max(0.0, (self._now() - oldest).total_seconds()) if oldest is not None else 0.0
+
     async def run(self) -> None:
         """Until cancelled."""
         self._watched.clear()
@@ -118,6 +129,9 @@ class Scheduler:
                     group.create_task(cancellable(self._work_off()), name=f"scheduler:{number}")
                 await self._tick_forever()
         finally:
+            self._watched.clear()
+            self._heap.clear()
+            self._waiting.clear()
             for subscription in subscriptions:
                 await subscription.unsubscribe()
 

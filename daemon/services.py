@@ -8,19 +8,18 @@ from typing import Any, Final
 
 import msgspec
 
-from contracts.control import BackupVerdict, DueTimes, RetentionView, ServiceView
+from contracts.control import BackupVerdict, DueTimes, RetentionView
 from contracts.errors import Conflict, InvalidInput, NotFound
 from contracts.ids import check_slug
 from contracts.policy.retention import RetentionPlan, RetentionPolicy, Rule
 from contracts.policy.schedule import Schedule
 from contracts.policy.success import due_figures
-from contracts.records import Deletion, ProjectRecord, RunState, ServiceRecord
+from contracts.records import Deletion, ProjectRecord, ServiceRecord
 from contracts.services import ServiceOptions, kind_of
 from daemon.catalog.buckets import RecordChanged, key
-from daemon.catalog.catalog import backup_marker
 from daemon.retention import Retention
 from daemon.runs.runs import Runs
-from daemon.schedules import next_due, next_dues
+from daemon.schedules import next_dues
 
 _DELETING_RULES: Final = frozenset({Rule.CLASS_MAXIMUM, Rule.TOTAL_SIZE, Rule.TOTAL_COUNT, Rule.FROZEN})
 """What deletes, now or when retention does not hold still any more."""
@@ -143,19 +142,6 @@ class Services:
             figures=due_figures(entries, now - _FIGURES_OF),
         )
 
-    async def views(self, project: str) -> list[ServiceView]:
-        """Those of a project, or all."""
-        if project:
-            owners = {project: (await self._catalog.need_project(project)).value}
-        else:
-            owners = {stored.key: stored.value for stored in await self._catalog.projects.select()}
-        found = [stored.value for stored in await self._catalog.services.select(project)]
-        return [await self._view(owners.get(record.project), record) for record in found]
-
-    async def view(self, project: str, service: str) -> ServiceView:
-        owner = (await self._catalog.need_project(project)).value
-        return await self._view(owner, (await self._catalog.need_service(project, service)).value)
-
     async def delete(self, project: str, service: str, *, actor: str) -> ServiceRecord:
         """Marks it: nothing is backed up any more, nothing is lost before the grace is over.
 
@@ -202,21 +188,6 @@ class Services:
                 await self._catalog.need_node(node)
             except NotFound as exc:
                 raise NotFound(exc.code, exc.message, field="nodes") from exc
-
-    async def _view(self, owner: ProjectRecord | None, record: ServiceRecord) -> ServiceView:
-        backups = await self._catalog.backups.select(key(record.project, record.name))
-        completed = [b.value for b in backups if b.value.state is RunState.COMPLETED]
-        active = await self._catalog.active.get(backup_marker(record.project, record.name))
-        state = await self._catalog.states.get(key(record.project, record.name))
-        now = self._runs.now()
-        return ServiceView(
-            record=record,
-            kind=kind_of(record.options),
-            last_completed=max(completed, key=lambda b: b.requested_at, default=None),
-            active=active.value.run_id if active else "",
-            next_due=None if is_off(owner, record) else next_due(record.effective_schedule, now),
-            freeze=state.value.freeze if state else None,
-        )
 
     async def _tell(self, verb: str, record: ServiceRecord, *, actor: str = "", facts: dict[str, Any] | None = None) -> None:
         now = self._runs.now()

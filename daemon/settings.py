@@ -9,7 +9,10 @@ from typing import Annotated, Literal
 import msgspec
 
 from contracts.settings import NatsSettings, load_settings
+from contracts.tracing import TracingSettings
 from daemon.catalog.topology import ACK_WAIT_S
+from daemon.http.settings import HttpSettings
+from daemon.notifications.settings import NotificationSettings
 from daemon.reaper import ReaperSettings
 from daemon.scheduler import SchedulerSettings
 from daemon.store.settings import StoreSettings
@@ -31,8 +34,13 @@ class CoordinatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     """How long after an agent's last sign of life its request is given out again; of nodes added from now on."""
     grace_days: Annotated[float, msgspec.Meta(ge=0, le=3650)] = 7
     """How long a deleted project or service can be had back; then its backups and keys go for good."""
+    http: HttpSettings | None = None
+    """Without it, the coordinator is reached over NATS only."""
+    tracing: TracingSettings | None = None
+    """Without it, nothing is traced."""
     scheduler: SchedulerSettings = SchedulerSettings()
     reaper: ReaperSettings = ReaperSettings()
+    notifications: NotificationSettings = NotificationSettings()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 

@@ -52,6 +52,8 @@ def compress_dump(reader: DumpReader, chunks: Channel[bytes], *, level: int, met
             meter.plain_bytes = reader.plain_bytes
             with buffer[:count] as read:
                 for chunk in chunker.compress(read):
+                    meter.compressed_bytes += len(chunk)
                     chunks.put(chunk)
     for chunk in chunker.finish():  # type: ignore[no-untyped-call]  # the package's stub says nothing of it
+        meter.compressed_bytes += len(chunk)
         chunks.put(chunk)

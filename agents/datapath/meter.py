@@ -11,6 +11,8 @@ class TransferMeter:
 
     plain_bytes: int = 0
     """Native bytes read from the dump (of a restore: handed to the tool)."""
+    compressed_bytes: int = 0
+    """What came out of compression, before it was encrypted."""
     stored_bytes: int = 0
     """Bytes the store has confirmed (of a restore: received from it)."""
     parts: int = 0

@@ -34,6 +34,7 @@ from contracts.asks import AbortArtifact, CloseArtifact, Grant, OpenArtifact, Pa
 from contracts.errors import StrongroomError
 from contracts.records import ArtifactRecord
 from contracts.tasks import cancellable
+from contracts.tracing import span
 
 log = structlog.get_logger()
 
@@ -159,7 +160,8 @@ class _Transfer:
                     group.create_task(cancellable(self._send_parts()), name=f"upload:send-{number}")
                     for number in range(self._limits.parts_in_flight)
                 ]
-                await self._read_to_end()
+                with span("artifact.dump", within=True):
+                    await self._read_to_end()
                 self.total = await sealing
                 self._parts.put_nowait(None)
                 await asyncio.wait(senders)

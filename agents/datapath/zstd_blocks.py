@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from typing import Final
 
 BLOCKS_PER_PIECE: Final = 4
-MAX_PIECE_OUTPUT: Final = BLOCKS_PER_PIECE * 128 * 1024
 _BLOCK_HEADER: Final = 3
 _RLE: Final = 1
 _DICTIONARY_ID_SIZE: Final = (0, 1, 2, 4)

@@ -14,21 +14,18 @@ into a pipe, see `agents.drivers.pipes`.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
 
-from contracts.errors import RunFailed
 from contracts.records import ArtifactRecord, Attributes, EngineHealth, RestoreTarget
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """What a service's backups can be used for, beyond being restored as a whole to where they came from."""
 
-    select: bool = False
-    """Single artifacts can be restored without the others."""
     rename: bool = False
     """Artifacts can be restored under other names."""
     directory: bool = False
@@ -183,33 +180,3 @@ class Driver(Protocol):
 
         Raises: RunFailed `restore.unsupported` where `capabilities.scratch` is false, `engine.tool_missing`.
         """
-
-
-class DriverDefaults:
-    """For drivers that have nothing to say to these parts of the contract."""
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return Capabilities()
-
-    def capabilities_of(self, artifacts: list[ArtifactRecord]) -> Capabilities:
-        del artifacts
-        return self.capabilities
-
-    def holding(self, plan: BackupPlan) -> AbstractAsyncContextManager[None]:
-        del plan
-        return nullcontext()
-
-    async def finish_backup(self, plan: BackupPlan) -> list[str]:
-        del plan
-        return []
-
-    def restore_order(self, artifacts: list[ArtifactRecord]) -> list[ArtifactRecord]:
-        return artifacts
-
-    def scratch(self, directory: Path) -> AbstractAsyncContextManager[Scratch]:
-        del directory
-        raise RunFailed(
-            "restore.unsupported",
-            "a restore of this kind cannot be rehearsed on the agent's host: restore into a test server instead",
-        )

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from agents.drivers.base import Confirm, confirmed
-from agents.processes import pipe, uncancelled, until_readable, until_writable
+from agents.processes import pipe, uncancelled, until_readable, write_all
 from contracts.errors import Corrupt, RunFailed
 from contracts.records import Attributes
 
@@ -28,15 +28,8 @@ class PipeWriter:
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
         """Returns when the pipe has taken all of it: how a slow store holds up the engine."""
-        view = memoryview(data).cast("B")
-        while view:
-            try:
-                count = os.write(self._fd, view)
-            except BlockingIOError:
-                await until_writable(self._fd)
-                continue
-            self.written_bytes += count
-            view = view[count:]
+        await write_all(self._fd, data)
+        self.written_bytes += memoryview(data).nbytes
 
 
 class PipeReader:

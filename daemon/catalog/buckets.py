@@ -14,7 +14,6 @@ from typing import Final, Generic, TypeVar
 import msgspec
 import structlog
 from nats.aio.client import Client
-from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, StorageType, StreamConfig
@@ -28,6 +27,7 @@ from nats.js.errors import (
 from contracts.bus import patiently
 from contracts.errors import Conflict, InvalidInput, StrongroomError
 from contracts.wire import Decoder, encode
+from daemon.catalog.inbox import Inbox
 
 T = TypeVar("T")
 
@@ -56,6 +56,19 @@ class Stored(msgspec.Struct, Generic[T], frozen=True):
     revision: int
 
 
+class Written(msgspec.Struct, Generic[T], frozen=True):
+    """What was written to a bucket after some place in it."""
+
+    records: dict[str, Stored[T]]
+    """Those that are there now."""
+    gone: set[str]
+    """Keys that have no record now, or none that can be read."""
+    until: int
+    """The place that this reaches: to ask from the next time."""
+    is_whole: bool = False
+    """Whether these are all records that there are: the place was none of this bucket, which was made anew."""
+
+
 class RecordBucket(Generic[T]):
     """Records of one type under dotted keys.  `ttl_s` of a write is counted anew by each write, and may differ."""
 
@@ -66,6 +79,11 @@ class RecordBucket(Generic[T]):
         self._stream = f"KV_{bucket}"
         self._prefix = f"$KV.{bucket}."
         self._decoder: Decoder[T] = Decoder(type_)
+
+    @property
+    def connections(self) -> int:
+        """Which connection to the servers this is: it grows with every one that was lost."""
+        return self._client.stats["reconnects"]
 
     async def get(self, key: str) -> Stored[T] | None:
         """The record under `key`, or None.  Read from the stream's leader, so it is the newest."""
@@ -136,12 +154,40 @@ class RecordBucket(Generic[T]):
         With `skip_unreadable`, one that cannot be read (a newer version may have written it) is logged and left out.
         Raises: InvalidInput for it otherwise.
         """
-        pattern = f"{self._prefix}{prefix}.>" if prefix else f"{self._prefix}>"
+        pattern = self._pattern(prefix)
         found = await patiently(lambda: self._batch(pattern), f"select {self.name} {prefix}")
         if found is None:
             found = await patiently(lambda: self._scan(pattern), f"scan {self.name} {prefix}")
         read = (self._read(raw, skip_unreadable=skip_unreadable) for raw in sorted(found, key=lambda raw: raw.key))
         return [stored for stored in read if stored is not None]
+
+    async def written_since(self, place: int, prefix: str = "") -> Written[T]:
+        """What was written below `prefix` after `place`, 0 for all there is; what cannot be read is logged and left out.
+
+        Deletions are told for ten minutes only, and that a record's own TTL ended not at all: whoever asked last before that
+        has to ask from 0 again, and a bucket whose records expire cannot be followed like this.
+        """
+        pattern = self._pattern(prefix)
+        # From the place itself: an answer that holds nothing at all is looked into.
+        found, gone, until = await patiently(lambda: self._scan_from(pattern, max(place, 1)), f"follow {self.name}")
+        is_whole = place == 0
+        if until < place:
+            last = (await patiently(lambda: self._js.stream_info(self._stream), f"look at {self.name}")).state.last_seq
+            if last < place:
+                found, gone, until = await patiently(lambda: self._scan_from(pattern, 1), f"follow {self.name}")
+                is_whole = True
+        records: dict[str, Stored[T]] = {}
+        for raw in found:
+            if raw.revision > place or is_whole:
+                stored = self._read(raw, skip_unreadable=True)
+                if stored is None:
+                    gone.add(raw.key)
+                else:
+                    records[raw.key] = stored
+        return Written(records, gone, until if is_whole else max(until, place), is_whole)
+
+    def _pattern(self, prefix: str) -> str:
+        return f"{self._prefix}{prefix}.>" if prefix else f"{self._prefix}>"
 
     def _read(self, raw: Stored[bytes], *, skip_unreadable: bool) -> Stored[T] | None:
         try:
@@ -201,14 +247,12 @@ class RecordBucket(Generic[T]):
         The server ends an answer that grew too large as if it were whole, and says only in `Nats-Num-Pending` of the last
         message how many it left out: a list that is cut off there would lack the newest records.
         """
-        inbox = self._client.new_inbox()
-        subscription = await self._client.subscribe(inbox, pending_bytes_limit=0)
-        try:
+        async with Inbox(self._client) as inbox:
             request = msgspec.json.encode({"multi_last": [pattern]})
-            await self._client.publish(f"$JS.API.DIRECT.GET.{self._stream}", request, reply=inbox)
+            await self._client.publish(f"$JS.API.DIRECT.GET.{self._stream}", request, reply=inbox.subject)
             found: list[Stored[bytes]] = []
             while True:
-                message = await subscription.next_msg(timeout=5)
+                message = await inbox.next()
                 headers = message.headers or {}
                 status = headers.get("Status")
                 if status == _TOO_MANY_SUBJECTS:
@@ -222,8 +266,6 @@ class RecordBucket(Generic[T]):
                 if "KV-Operation" not in headers and "Nats-Marker-Reason" not in headers:
                     key = headers["Nats-Subject"].removeprefix(self._prefix)
                     found.append(Stored(key, message.data, int(headers["Nats-Sequence"])))
-        finally:
-            await subscription.unsubscribe()
 
     async def _scan(self, pattern: str) -> list[Stored[bytes]]:
         """All matches, page by page in the order of the stream.
@@ -231,37 +273,46 @@ class RecordBucket(Generic[T]):
         Not by a watch: the server tells a watcher how much was pending when it began, and where tombstones expire meanwhile
         the last of that never comes.  A key that is written during the scan moves behind the page, and is found there again.
         """
-        inbox = self._client.new_inbox()
-        subscription = await self._client.subscribe(inbox, pending_bytes_limit=0)
-        found: dict[str, Stored[bytes]] = {}
-        begin = 1
-        try:
-            while begin:
-                request = msgspec.json.encode({"seq": begin, "next_by_subj": pattern, "batch": _PAGE})
-                await self._client.publish(f"$JS.API.DIRECT.GET.{self._stream}", request, reply=inbox)
-                begin = await self._take_page(subscription, found)
-            return list(found.values())
-        finally:
-            await subscription.unsubscribe()
+        found, _, _ = await self._scan_from(pattern, 1)
+        return found
 
-    async def _take_page(self, subscription: Subscription, found: dict[str, Stored[bytes]]) -> int:
-        """Where the next page begins, or 0 after the last."""
+    async def _scan_from(self, pattern: str, begin: int) -> tuple[list[Stored[bytes]], set[str], int]:
+        """The matches from a sequence on, the keys whose deletion stands there, and the last sequence (0 for none)."""
+        found: dict[str, Stored[bytes] | None] = {}
+        reached = 0
+        more = True
+        async with Inbox(self._client) as inbox:
+            while more:
+                request = msgspec.json.encode({"seq": begin, "next_by_subj": pattern, "batch": _PAGE})
+                await self._client.publish(f"$JS.API.DIRECT.GET.{self._stream}", request, reply=inbox.subject)
+                last, more = await self._take_page(inbox, found)
+                reached = last or reached
+                begin = reached + 1
+        return (
+            [raw for raw in found.values() if raw is not None],
+            {name for name, raw in found.items() if raw is None},
+            reached,
+        )
+
+    async def _take_page(self, inbox: Inbox, found: dict[str, Stored[bytes] | None]) -> tuple[int, bool]:
+        """The last sequence of the page (0 for an empty one), and whether there are more; None is found for deleted keys."""
         last = 0
         while True:
-            message = await subscription.next_msg(timeout=5)
+            message = await inbox.next()
             headers = message.headers or {}
             status = headers.get("Status")
             if status == "404":
-                return 0
+                return 0, False
             if status == "204":
-                return last + 1 if last and int(headers.get("Nats-Num-Pending", 0)) else 0
+                return last, bool(last and int(headers.get("Nats-Num-Pending", 0)))
             if status is not None:
                 raise ServiceUnavailableError
             last = int(headers["Nats-Sequence"])
             key = headers["Nats-Subject"].removeprefix(self._prefix)
+            is_gone = "KV-Operation" in headers or "Nats-Marker-Reason" in headers
+            # The order of the dict is that of the stream.
             found.pop(key, None)
-            if "KV-Operation" not in headers and "Nats-Marker-Reason" not in headers:
-                found[key] = Stored(key, message.data, last)
+            found[key] = None if is_gone else Stored(key, message.data, last)
 
 
 class _Raw(msgspec.Struct, frozen=True):

@@ -8,8 +8,11 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 
 from contracts import subjects
+from contracts.access import EndedSession, TokenRecord
 from contracts.errors import Conflict, NotFound
+from contracts.idempotency import KeyedRequest
 from contracts.ids import check_run_id, check_slug
+from contracts.notifications import Alert, ChannelRecord, PingRecord, ReadUntil, WatchRecord
 from contracts.records import (
     ActiveRun,
     Alive,
@@ -43,6 +46,14 @@ class Catalog:
         self.ledger = RecordBucket(client, js, subjects.LEDGER_BUCKET, DueRecord)
         self.states = RecordBucket(client, js, subjects.STATES_BUCKET, ServiceState)
         self.usage = RecordBucket(client, js, subjects.USAGE_BUCKET, UsageRecord)
+        self.tokens = RecordBucket(client, js, subjects.TOKENS_BUCKET, TokenRecord)
+        self.ended_sessions = RecordBucket(client, js, subjects.SESSIONS_BUCKET, EndedSession)
+        self.idempotency = RecordBucket(client, js, subjects.IDEMPOTENCY_BUCKET, KeyedRequest)
+        self.channels = RecordBucket(client, js, subjects.CHANNELS_BUCKET, ChannelRecord)
+        self.pings = RecordBucket(client, js, subjects.PINGS_BUCKET, PingRecord)
+        self.watches = RecordBucket(client, js, subjects.WATCHES_BUCKET, WatchRecord)
+        self.read_until = RecordBucket(client, js, subjects.WATCHES_BUCKET, ReadUntil)
+        self.alerts = RecordBucket(client, js, subjects.ALERTS_BUCKET, Alert)
         self.keys = RecordBucket(client, js, subjects.KEYS_BUCKET, KeyRecord)
 
     async def need_project(self, project: str) -> Stored[ProjectRecord]:

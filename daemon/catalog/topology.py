@@ -31,6 +31,13 @@ _BUCKETS: Final = (
     subjects.LEDGER_BUCKET,
     subjects.STATES_BUCKET,
     subjects.USAGE_BUCKET,
+    subjects.TOKENS_BUCKET,
+    subjects.SESSIONS_BUCKET,
+    subjects.CHANNELS_BUCKET,
+    subjects.PINGS_BUCKET,
+    subjects.WATCHES_BUCKET,
+    subjects.ALERTS_BUCKET,
+    subjects.IDEMPOTENCY_BUCKET,
 )
 
 

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from contracts.records import RunState
+
 BackupArgument = Annotated[
     str, typer.Argument(metavar="BACKUP", help="PROJECT/SERVICE/ID, or PROJECT/SERVICE/latest.", show_default=False)
 ]
@@ -25,7 +27,16 @@ ScopeArgument = Annotated[
 ]
 ProjectArgument = Annotated[str, typer.Argument(metavar="PROJECT", help="The project's name.", show_default=False)]
 NodeArgument = Annotated[str, typer.Argument(metavar="NODE", help="The node's name.", show_default=False)]
-LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, metavar="N", help="The newest N.")]
+LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, max=1_000_000, metavar="N", help="The newest N.")]
+StateOption = Annotated[
+    list[RunState] | None,
+    typer.Option(
+        "--state",
+        metavar="STATE",
+        help=f"Only those that are {', '.join(RunState)}. May be repeated.",
+        show_default=False,
+    ),
+]
 NoWaitOption = Annotated[
     bool, typer.Option("--no-wait", help="Print the id and return; the run goes on.", show_default=False)
 ]

@@ -11,15 +11,24 @@ from rich.console import Console
 from contracts import control
 from contracts.errors import Conflict, Corrupt, NotFound, Unavailable
 from contracts.ids import parse_service_ref
-from contracts.records import BackupRecord, RunKind, RunState
+from contracts.records import BackupRecord, RunState
 from daemon.cli import backup_tags
-from daemon.cli.arguments import BackupArgument, LimitOption, NoWaitOption, ScopeArgument, ServiceArgument, YesOption
+from daemon.cli.arguments import (
+    BackupArgument,
+    LimitOption,
+    NoWaitOption,
+    ScopeArgument,
+    ServiceArgument,
+    StateOption,
+    YesOption,
+)
 from daemon.cli.backup_views import draw_backup, draw_backups, draw_outcome
 from daemon.cli.command import Call, command
 from daemon.cli.confirming import confirm
 from daemon.cli.figures import size, when
-from daemon.cli.following import Watch, failure_of, watch
+from daemon.cli.following import failure_of, follow_run
 from daemon.cli.help_pages import Index
+from daemon.cli.paging import pages
 from daemon.cli.records import backup_record
 from daemon.cli.references import LATEST, RunRef, parse_run_ref, parse_scope
 from daemon.cli.words import run_name, unhappy_end
@@ -61,12 +70,12 @@ async def create(
     Ends with status 5 when the backup fails.  Interrupting it (Ctrl-C) only ends the waiting."""
     project, name = parse_service_ref(service)
     request = control.BackupCreate(project=project, service=name, node=node, tags=tag or [], actor=call.actor)
-    async with call.connect() as client, watch(client, RunKind.BACKUP, project, name, call.terminal) as watching:
+    async with call.connect() as client:
         record = await client.ask(control.BACKUP_CREATE, request)
         if no_wait:
             call.terminal.result(record, lambda console: console.print(run_name(record), soft_wrap=True))
             return
-        await _follow(call, client, watching, record)
+        await _follow(call, client, record)
 
 
 @command(
@@ -80,8 +89,7 @@ async def follow(call: Call, backup: BackupArgument) -> None:
     Ends with status 5 when the backup fails, or has failed."""
     async with call.connect() as client:
         ref = await _active(client, parse_run_ref(backup, "backup"))
-        async with watch(client, RunKind.BACKUP, ref.project, ref.service, call.terminal) as watching:
-            await _follow(call, client, watching, await backup_record(client, ref))
+        await _follow(call, client, await backup_record(client, ref))
 
 
 @command(
@@ -89,26 +97,43 @@ async def follow(call: Call, backup: BackupArgument) -> None:
     "list",
     examples=[
         ("strongroom backup list", "the newest backups of everything"),
-        ("strongroom backup list acme/orders --limit 100", "of one service"),
-        ("strongroom backup list acme --json | jq -r '.backups[] | select(.state == \"failed\") | .id'", "what failed"),
+        ("strongroom backup list acme/orders --limit 500", "of one service"),
+        ("strongroom backup list acme --state failed --state missed", "what went wrong"),
+        ("strongroom backup list --tag before-migration --output ndjson | jq -r .id", "by a tag, for a program"),
     ],
 )
-async def list_(call: Call, scope: ScopeArgument = "", limit: LimitOption = 50) -> None:
+async def list_(
+    call: Call,
+    scope: ScopeArgument = "",
+    state: StateOption = None,
+    tag: Annotated[str, typer.Option("--tag", metavar="TAG", help="Only those that bear it.", show_default=False)] = "",
+    limit: LimitOption = 50,
+) -> None:
     """List backups, newest first."""
     project, service = parse_scope(scope)
+
+    async def page(cursor: str, wanted: int) -> control.Backups:
+        request = control.BackupList(
+            project=project, service=service, states=state or [], tag=tag, cursor=cursor, limit=wanted
+        )
+        return await client.ask(control.BACKUP_LIST, request)
+
     async with call.connect() as client:
-        request = control.BackupList(project=project, service=service, limit=limit)
-        answer = await client.ask(control.BACKUP_LIST, request)
+        answers = [answer async for answer in pages(page, lambda answer: len(answer.backups), limit)]
+    found = [record for answer in answers for record in answer.backups]
+    answer = msgspec.structs.replace(answers[-1], backups=found)
 
     def draw(console: Console) -> None:
-        if answer.backups:
-            draw_backups(console, answer.backups)
+        if found:
+            draw_backups(console, found)
+        elif state or tag:
+            call.terminal.say("No backup is like that: without --state and --tag all are listed.")
         else:
             call.terminal.say("There are no backups yet: `strongroom backup create PROJECT/SERVICE` makes one.")
-        if len(answer.backups) == limit:
-            call.terminal.say(f"There may be more than these {limit}: --limit shows more.")
+        if len(found) < answer.total:
+            call.terminal.say(f"These are the newest {len(found):,} of {answer.total:,}: --limit shows more.")
 
-    call.terminal.result(answer, draw)
+    call.terminal.result(answer, draw, items=found)
 
 
 @command(
@@ -173,13 +198,9 @@ async def delete(
     call.terminal.result(answer, lambda console: console.print(f"Deleted {ref}"))
 
 
-async def _follow(call: Call, client: ControlClient, watching: Watch, record: BackupRecord) -> None:
+async def _follow(call: Call, client: ControlClient, record: BackupRecord) -> None:
     """Waits for the end and tells it.  Raises: RunFailed when it is not a good one."""
-
-    async def look(now: BackupRecord) -> BackupRecord:
-        return await backup_record(client, RunRef(now.project, now.service, now.id), timeout_s=10)
-
-    ended = await watching.until_ended(record, look)
+    ended = await follow_run(client, record, call.terminal)
     failure = failure_of(ended)
     if failure is None or call.terminal.as_json:
         call.terminal.result(ended, lambda console: draw_outcome(console, ended))

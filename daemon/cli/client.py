@@ -1,157 +1,98 @@
-"""The coordinator as an operator reaches it: control verbs over NATS."""
+"""The coordinator as an operator reaches it, whichever way: `bus_client` over NATS, `http_client` over HTTP."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
+import ssl
+from collections.abc import AsyncGenerator, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
-import msgspec
-from nats.aio.client import Client
-from nats.aio.msg import Msg
-from nats.errors import Error as NatsError
-from nats.errors import NoRespondersError
-from nats.errors import TimeoutError as NatsTimeoutError
-
-from contracts.bus import connect
+from contracts import control
 from contracts.control import Verb
-from contracts.errors import CODES, Denied, ErrorInfo, StrongroomError, Unavailable, from_info
-from contracts.settings import NatsSettings
-from contracts.subjects import control_subject
-from contracts.wire import Decoder, encode
+from contracts.errors import NotFound
+from contracts.records import AnyRun
+from contracts.wire import Decoder
+from daemon.cli.references import RunRef
+
+if TYPE_CHECKING:
+    from contracts.events import Event
+    from contracts.reports import LogLine
+    from daemon.filters import EventFilter, LogFilter
+    from daemon.news import Numbered, RunNews
 
 Q = TypeVar("Q")
 A = TypeVar("A")
 
 ANSWER_S: Final = 30.0
 """Longer than the coordinator rides out an election of its own servers."""
-_CONNECT_S: Final = 5.0
-_DEFAULT_PORTS: Final = {"nats": 4222, "tls": 4222, "ws": 80, "wss": 443}
-_ERROR_CODE: Final = "Nats-Service-Error-Code"
-_ERROR: Final = "Nats-Service-Error"
+_LOOK_S: Final = 10.0
 
 _decoders: dict[str, Decoder[Any]] = {}
 
 
-class ControlClient:
-    """Asks control verbs.  `bus` is the connection itself, for what is not asked but listened to."""
+class Source(NamedTuple):
+    """Where the coordinator itself serves an object, and what has to be shown for it."""
 
-    def __init__(self, bus: Client) -> None:
-        self.bus = bus
+    url: str
+    headers: Mapping[str, str]
+    tls: ssl.SSLContext | bool = True
+    """Whom the server has to be known by."""
+
+
+class ControlClient(Protocol):
+    """Asks control verbs, and listens to what happens.
+
+    The iterators end what they hold on the servers when they are closed: use `contextlib.aclosing`.  Those that follow
+    outlive restarts of coordinators and servers.
+    """
 
     async def ask(self, verb: Verb[Q, A], request: Q, *, timeout_s: float = ANSWER_S) -> A:
         """The coordinator's answer.
 
-        Raises: StrongroomError, the coordinator's own or Unavailable `bus.unavailable` when none answers.
+        Raises: StrongroomError: its own, and Unavailable `bus.unavailable` or `http.unavailable` when none answers.
         """
-        try:
-            message = await self.bus.request(control_subject(verb.name), encode(request), timeout=timeout_s)
-        except NoRespondersError as exc:
-            raise Unavailable(
-                "bus.unavailable",
-                "no coordinator is running on this NATS server: start one (`strongroom up`, or `strongroom daemon --config "
-                "FILE`), then try again",
-            ) from exc
-        except (NatsTimeoutError, TimeoutError) as exc:
-            raise Unavailable(
-                "bus.unavailable",
-                f"the coordinator did not answer {verb.name} within {timeout_s:.0f} s: it may have done it all the same, so "
-                "look before you repeat it",
-            ) from exc
-        except NatsError as exc:
-            raise Unavailable("bus.unavailable", f"the connection to the NATS server broke: {exc}") from exc
-        if error := _error_of(message):
-            raise error
-        answer: A = _decoder(verb).decode(message.data)
-        return answer
+        ...
+
+    def events(
+        self, wanted: EventFilter, *, since: datetime | None = None, follow: bool = True
+    ) -> AsyncGenerator[Numbered[Event], None]:
+        """Those stored since a time, and with `follow` those that come, without an end.  Raises: StrongroomError."""
+        ...
+
+    def log_lines(
+        self, wanted: LogFilter, *, since: datetime | None = None, last: int | None = None, follow: bool = True
+    ) -> AsyncGenerator[Numbered[LogLine], None]:
+        """Those that are kept, all, since a time or the newest so many, and with `follow` those that come.  Raises: as
+        `events`."""
+        ...
+
+    def run_news(self, ref: RunRef) -> AsyncGenerator[RunNews, None]:
+        """A backup or restore as it goes: `daemon.run_news`.  Raises: NotFound, StrongroomError."""
+        ...
+
+    def content_of(self, ref: RunRef, artifact: str) -> Source | None:
+        """Where an artifact's stored object can be read if the store itself is out of reach; None where nowhere."""
+        ...
 
 
-@asynccontextmanager
-async def connect_operator(settings: NatsSettings) -> AsyncIterator[ControlClient]:
-    """A connection that fails at once when no server answers, and from then on outlives the server's restarts.
-
-    Raises: InvalidInput, Unavailable `bus.unavailable`, Denied `request.forbidden` for an nkey the server does not know.
-    """
-    await _check_reachable(settings)
-    bus = await _connect(settings)
-    # The bus couples both: `wait=False` fails at once but never reconnects, and a run is waited for longer than a restart.
-    bus.options["allow_reconnect"] = True
-    try:
-        yield ControlClient(bus)
-    finally:
-        await bus.close()
-
-
-async def _connect(settings: NatsSettings) -> Client:
-    try:
-        async with asyncio.timeout(_CONNECT_S):
-            return await connect(settings, name="strongroom operator", wait=False)
-    except TimeoutError as exc:
-        raise Unavailable(
-            "bus.unavailable", f"the NATS server at {settings.url} did not answer within {_CONNECT_S:.0f} s"
-        ) from exc
-    except Unavailable as exc:
-        if "authorization violation" in exc.message.lower():
-            raise Denied(
-                "request.forbidden",
-                f"the NATS server at {settings.url} does not know the operator's nkey in {settings.nkey_file}: put the seed "
-                "of an operator that its configuration names there",
-                field="nats.nkey_file",
-            ) from exc
-        if exc.message.endswith(": "):
-            # The library's own time ran out, which it says without a word.
-            raise Unavailable("bus.unavailable", f"{exc.message}it takes connections and says nothing") from exc
-        raise
-
-
-async def _check_reachable(settings: NatsSettings) -> None:
-    """Raises: Unavailable with the reason when none of the servers takes a connection.
-
-    The library goes on trying a server that refuses, without a word; an operator wants to know at once.
-    """
-    reasons: list[str] = []
-    for url in (part.strip() for part in settings.url.split(",") if part.strip()):
-        parts = urlsplit(url if "://" in url else f"nats://{url}")
-        try:
-            async with asyncio.timeout(_CONNECT_S):
-                _, writer = await asyncio.open_connection(parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme))
-        except TimeoutError:
-            reasons.append(f"{url}: no answer within {_CONNECT_S:.0f} s")
-        except (OSError, ValueError) as exc:
-            reasons.append(f"{url}: {_reason(exc)}")
-        else:
-            writer.close()
-            return
-    raise Unavailable(
-        "bus.unavailable",
-        f"no NATS server answers: {'; '.join(reasons) or 'nats.url is empty'}; is it running, and is nats.url right?",
-    )
-
-
-def _reason(exc: Exception) -> str:
-    if isinstance(exc, ConnectionRefusedError):
-        return "connection refused"
-    return exc.strerror or str(exc) if isinstance(exc, OSError) else str(exc)
-
-
-def _decoder(verb: Verb[Any, Any]) -> Decoder[Any]:
+def decoder_of(verb: Verb[Any, Any]) -> Decoder[Any]:
+    """Of the verb's answers."""
     if verb.name not in _decoders:
         _decoders[verb.name] = Decoder(verb.answer)
     return _decoders[verb.name]
 
 
-def _error_of(message: Msg) -> StrongroomError | None:
-    headers = message.headers or {}
-    code = headers.get(_ERROR_CODE)
-    if code is None:
-        return None
+async def run_record(client: ControlClient, ref: RunRef) -> AnyRun:
+    """The backup of that id, or else the restore.  Raises: NotFound."""
+    request = control.RunRefRequest(project=ref.project, service=ref.service, id=ref.id)
     try:
-        return from_info(msgspec.json.decode(message.data, type=ErrorInfo))
-    except msgspec.MsgspecError:
-        # The service's own library answers what the coordinator did not foresee, with a number for a code.
-        words = headers.get(_ERROR, code)
-        if "MaxPayload" in words:
-            words = "the answer is larger than a NATS message may be: ask for less, as with --limit"
-        return from_info(ErrorInfo(code=code if code in CODES else "internal", message=words))
+        return await client.ask(control.BACKUP_RECORD, request, timeout_s=_LOOK_S)
+    except NotFound as exc:
+        if exc.code != "backup.not_found":
+            raise
+    try:
+        return await client.ask(control.RESTORE_SHOW, request, timeout_s=_LOOK_S)
+    except NotFound:
+        raise NotFound(
+            "backup.not_found", f"{ref.project}/{ref.service} has no backup or restore {ref.id}", field="run"
+        ) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -23,10 +24,33 @@ nkey_file = "operator.nk"   # the operator's nkey seed, mode 0600; relative to t
 """
 
 
-class OperatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`config.toml`; every key may be overridden by `STRONGROOM_<SECTION>_<KEY>`."""
+class HttpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How to reach a coordinator over HTTP."""
 
-    nats: NatsSettings
+    url: str
+    """Such as `https://backups.example.org`."""
+    token_file: str = ""
+    """File with a token, mode 0600; empty where `STRONGROOM_TOKEN` holds one."""
+    ca_file: str = ""
+    """PEM file with the authority that signed the server's certificate, where it is a private one."""
+
+
+class Way(StrEnum):
+    NATS = "nats"
+    HTTP = "http"
+
+
+class OperatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`config.toml`; every key may be overridden by `STRONGROOM_<KEY>` or `STRONGROOM_<SECTION>_<KEY>`."""
+
+    nats: NatsSettings | None = None
+    http: HttpSettings | None = None
+    use: Way | None = None
+    """Which of the two, where both are there; NATS if it is not said."""
+
+    @property
+    def way(self) -> Way:
+        return self.use or (Way.NATS if self.nats is not None else Way.HTTP)
 
 
 def load_operator_settings(given: Path | None, environ: Mapping[str, str]) -> OperatorSettings:
@@ -40,12 +64,34 @@ def load_operator_settings(given: Path | None, environ: Mapping[str, str]) -> Op
         return _from_environment(environ)
     settings = load_settings(OperatorSettings, path, env_prefix=ENV_PREFIX, environ=environ)
     base = path.resolve().parent
-    nats = settings.nats
+    if settings.nats is None and settings.http is None:
+        raise InvalidInput(
+            "config.invalid", f"{path}: has neither [nats] nor [http]: there is no way to a coordinator", field="nats"
+        )
+    if getattr(settings, settings.way) is None:
+        raise InvalidInput("config.invalid", f"{path}: use is {settings.way}, and there is no [{settings.way}]", field="use")
+    nats, http = settings.nats, settings.http
+    if nats is not None:
+        nats = _placed_nats(nats, base, environ)
+        if settings.way is Way.NATS:
+            _check_seed(Path(nats.nkey_file), f"{path}: nats.nkey_file")
+    if http is not None:
+        http = _placed_http(http, base, environ)
+    return msgspec.structs.replace(settings, nats=nats, http=http)
+
+
+def _placed_nats(nats: NatsSettings, base: Path, environ: Mapping[str, str]) -> NatsSettings:
+    """With paths as they are meant."""
     seed = nats.nkey_file if _NKEY_VARIABLE in environ else _beside(base, nats.nkey_file)
     ca_file = nats.ca_file if f"{ENV_PREFIX}_NATS_CA_FILE" in environ else _beside(base, nats.ca_file)
-    nats = msgspec.structs.replace(nats, nkey_file=seed, ca_file=ca_file)
-    _check_seed(Path(seed), f"{path}: nats.nkey_file")
-    return msgspec.structs.replace(settings, nats=nats)
+    return msgspec.structs.replace(nats, nkey_file=seed, ca_file=ca_file)
+
+
+def _placed_http(http: HttpSettings, base: Path, environ: Mapping[str, str]) -> HttpSettings:
+    """With paths as they are meant."""
+    token = http.token_file if f"{ENV_PREFIX}_HTTP_TOKEN_FILE" in environ else _beside(base, http.token_file)
+    ca_file = http.ca_file if f"{ENV_PREFIX}_HTTP_CA_FILE" in environ else _beside(base, http.ca_file)
+    return msgspec.structs.replace(http, token_file=token, ca_file=ca_file)
 
 
 def find_config(given: Path | None, environ: Mapping[str, str]) -> Path | None:
@@ -55,6 +101,11 @@ def find_config(given: Path | None, environ: Mapping[str, str]) -> Path | None:
     if named := environ.get(CONFIG_VARIABLE):
         return Path(named).expanduser()
     return next((path for path in usual_places(environ) if path.is_file()), None)
+
+
+def config_dir(environ: Mapping[str, str]) -> Path:
+    """Where a person's own settings are."""
+    return usual_places(environ)[0].parent
 
 
 def usual_places(environ: Mapping[str, str]) -> tuple[Path, Path]:
@@ -78,7 +129,7 @@ def _from_environment(environ: Mapping[str, str]) -> OperatorSettings:
         raise InvalidInput(
             "config.invalid",
             f"there is no configuration: run `strongroom up` for everything on this machine (it writes {embedded}), "
-            f"or write {wanted} to reach a coordinator elsewhere",
+            f"`strongroom login URL` for a coordinator elsewhere, or write {wanted} for one on your NATS servers",
             field="config",
             detail=f"an example of {wanted}:\n\n{EXAMPLE}",
         )

@@ -14,23 +14,33 @@ from contracts.age import Identity
 from contracts.control import Download
 from contracts.errors import Corrupt
 from contracts.records import ArtifactRecord
-from daemon.cli.artifact_files import Copy, EncryptedCopy, PlainCopy, disk_writer
-from daemon.cli.byte_pipe import BytePipe
+from daemon.artifacts.byte_pipe import BytePipe
+from daemon.artifacts.copies import Copy, EncryptedCopy, PlainCopy
 from daemon.cli.client import ControlClient
 from daemon.cli.object_reader import ObjectReader
 from daemon.cli.references import RunRef
+from daemon.cli.target_files import disk_writer
 
 
 class ArtifactDownload:
     """One artifact of one backup."""
 
     def __init__(
-        self, client: ControlClient, http: aiohttp.ClientSession, ref: RunRef, artifact: ArtifactRecord, *, encrypted: bool
+        self,
+        client: ControlClient,
+        http: aiohttp.ClientSession,
+        ref: RunRef,
+        artifact: ArtifactRecord,
+        *,
+        encrypted: bool,
+        actor: str = "",
     ) -> None:
+        """`actor`: who downloads, for the audit log."""
         self._client = client
         self._http = http
         self._ref = ref
         self._artifact = artifact
+        self._actor = actor
         # Made for this download and forgotten with it: the project's own identity stays where it is.
         self._identity = None if encrypted else Identity.generate()
 
@@ -60,6 +70,7 @@ class ArtifactDownload:
             self._artifact.stored_bytes,
             renew=self._fresh_url,
             deliver=deliver,
+            alternative=self._client.content_of(self._ref, self._artifact.name),
         )
         reading = asyncio.create_task(reader.run(), name="download:read")
         try:
@@ -91,5 +102,6 @@ class ArtifactDownload:
             id=self._ref.id,
             artifact=self._artifact.name,
             recipient=recipient,
+            actor=self._actor,
         )
         return await self._client.ask(control.BACKUP_DOWNLOAD, request)

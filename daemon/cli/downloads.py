@@ -14,6 +14,7 @@ from rich.text import Text
 
 from contracts.errors import Conflict, NotFound, StrongroomError
 from contracts.records import ArtifactRecord, BackupRecord, RunState
+from daemon.artifacts.names import plan_names
 from daemon.cli.arguments import BackupArgument
 from daemon.cli.backups import backups
 from daemon.cli.command import Call, command
@@ -23,7 +24,7 @@ from daemon.cli.plain_text import visible
 from daemon.cli.records import backup_record
 from daemon.cli.references import RunRef, parse_run_ref
 from daemon.cli.tables import Column, print_table
-from daemon.cli.target_files import TargetFiles, plan_names
+from daemon.cli.target_files import TargetFiles
 from daemon.cli.words import run_name
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ async def download(
         directory, paths = plan_paths(record, chosen, output, encrypted=encrypted)
         _warn_of_room(call, chosen, paths, encrypted=encrypted)
         with TargetFiles(paths, directory, overwrite=force) as targets, view_of(call.terminal, chosen) as view:
-            await _save_all(client, ref, chosen, paths, targets, view, encrypted=encrypted)
+            await _save_all(call, client, ref, chosen, paths, targets, view, encrypted=encrypted)
             targets.publish()
     saved = Saved(
         project=ref.project,
@@ -145,6 +146,7 @@ def plan_paths(
 
 
 async def _save_all(
+    call: Call,
     client: ControlClient,
     ref: RunRef,
     chosen: Sequence[ArtifactRecord],
@@ -163,7 +165,8 @@ async def _save_all(
             view.begin(artifact)
             try:
                 with targets.open(path) as file:
-                    await ArtifactDownload(client, http, ref, artifact, encrypted=encrypted).save(file, path, view.heard)
+                    one = ArtifactDownload(client, http, ref, artifact, encrypted=encrypted, actor=call.actor)
+                    await one.save(file, path, view.heard)
             except StrongroomError as exc:
                 if len(chosen) > 1 and exc.detail is None:
                     exc.detail = f"nothing was kept; --artifact NAME downloads the others of {ref} one by one"

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Sequence
 
 import typer
 
 from contracts.errors import StrongroomError
-from contracts.logs import configure_logs
-from daemon.cli.app import app
+from daemon.cli.app import app_for
 from daemon.cli.command import wants_debug
+from daemon.cli.completion import COMPLETE
 from daemon.cli.failures import INTERRUPTED, OUTPUT_CLOSED, report, report_unforeseen, report_usage
-from daemon.cli.terminal import OutputClosed, Terminal, abandon_output
+from daemon.cli.terminal import OutputClosed, Terminal, abandon_output, foreseen_output
 
 
 def run(argv: Sequence[str]) -> int:
@@ -23,10 +24,10 @@ def run(argv: Sequence[str]) -> int:
         # A locale without our marks, or a name that it cannot spell, must not end a command.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    if "--no-color" in argv:
+        os.environ["NO_COLOR"] = "1"
     # Looked for before anything is parsed, so that a command line that makes no sense is told in the form asked for.
-    terminal = Terminal(as_json="--json" in argv)
-    # What the libraries log is for developers: errors reach the operator as sentences.
-    configure_logs(level="debug" if debug else "critical", as_json=False)
+    terminal = Terminal(foreseen_output(list(argv), os.environ))
     try:
         status = _run(argv, terminal, debug=debug)
         sys.stdout.flush()
@@ -37,8 +38,13 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _run(argv: Sequence[str], terminal: Terminal, *, debug: bool) -> int:
+    if argv[:1] == [COMPLETE]:
+        # Not a command as others are: what comes after it is a command line with all its options.
+        from daemon.cli.completing import complete
+
+        return complete(argv[1:])
     try:
-        status = typer.main.get_command(app).main(args=list(argv), prog_name="strongroom", standalone_mode=False)
+        status = typer.main.get_command(app_for(argv)).main(args=list(argv), prog_name="strongroom", standalone_mode=False)
     except StrongroomError as exc:
         return report(terminal, exc, debug=debug)
     except typer.TyperException as exc:

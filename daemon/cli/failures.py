@@ -21,8 +21,9 @@ from contracts.errors import (
     Unavailable,
 )
 from daemon.cli.help_pages import usage_line
-from daemon.cli.hints import hint_for
+from daemon.cli.hints import step_after
 from daemon.cli.plain_text import visible
+from daemon.cli.suggestions import suggestion_of
 from daemon.cli.terminal import Terminal, write
 
 INTERRUPTED: Final = 130
@@ -54,7 +55,7 @@ def report(terminal: Terminal, error: StrongroomError, *, debug: bool) -> int:
     if terminal.as_json:
         tell_json(error.info)
     else:
-        _draw(terminal, error.info, hint_for(error.code, error.message))
+        _draw(terminal, error.info, suggestion_of(error), step_after(error.code, error.message))
     if debug:
         write(sys.stderr, _trace(error))
     return error.exit_status
@@ -82,7 +83,7 @@ def report_usage(terminal: Terminal, error: Any) -> int:
         # Without the mark that keeps a parameter apart from Python's own word for it.
         parameter = (getattr(getattr(error, "param", None), "name", None) or "").rstrip("_")
         tell_json(ErrorInfo(code="input.invalid", message=message, field=parameter or None))
-        return InvalidInput.exit_status
+        return _usage_status(context)
     if message.startswith("Usage: "):
         # A group without a command: the library's error is the help page itself.
         write(sys.stderr, message.rstrip("\n"))
@@ -92,20 +93,25 @@ def report_usage(terminal: Terminal, error: Any) -> int:
     if context:
         terminal.err.print(Text(f"  usage: {usage_line(context.command, context)}", style="quiet"))
     terminal.err.print(Text.assemble("  → ", (f"{path} --help", "command"), " describes it, with examples"))
-    return InvalidInput.exit_status
+    return _usage_status(context)
+
+
+def _usage_status(context: Any) -> int:
+    own = getattr(context.command, "error_status", None) if context else None
+    return InvalidInput.exit_status if own is None else own
 
 
 def tell_json(info: ErrorInfo) -> None:
     write(sys.stderr, msgspec.json.encode(ErrorDocument(error=info)).decode())
 
 
-def _draw(terminal: Terminal, info: ErrorInfo, hint: str = "") -> None:
+def _draw(terminal: Terminal, info: ErrorInfo, *steps: str) -> None:
     console = terminal.err
     console.print(Text.assemble((info.code, "bad"), ": ", visible(info.message)))
     for line in visible(info.detail or "", one_line=False).strip("\n").splitlines():
         console.print(Text(f"  {line}", style="quiet"))
-    if hint:
-        console.print(Text.assemble("  → ", hint))
+    for step in filter(None, steps):
+        console.print(Text.assemble("  → ", visible(step)))
 
 
 def _trace(error: BaseException) -> str:

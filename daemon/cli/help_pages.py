@@ -9,7 +9,7 @@ import inspect
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from rich.console import Console, RenderableType
 from rich.padding import Padding
@@ -29,6 +29,9 @@ _STATUS_LINE: Final = re.compile(r"\s*[0-9]+  ")
 
 class Page(TyperCommand):
     """A command with a help page of ours."""
+
+    error_status: ClassVar[int | None] = None
+    """What it ends with whatever goes wrong; None: as the kind of error says."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         formatter.write(_render(self, ctx))

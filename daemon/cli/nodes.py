@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
@@ -10,12 +11,17 @@ from rich.text import Text
 
 from contracts import control
 from contracts.control import NodeView
+from contracts.errors import NotFound
 from contracts.wire import utc_now
-from daemon.cli.arguments import NodeArgument
+from daemon.cli.arguments import NodeArgument, YesOption
 from daemon.cli.command import Call, command
+from daemon.cli.confirming import confirm
 from daemon.cli.figures import ago, stamp
 from daemon.cli.help_pages import Index
 from daemon.cli.tables import Column, print_table
+
+if TYPE_CHECKING:
+    from daemon.cli.client import ControlClient
 
 nodes = typer.Typer(cls=Index, no_args_is_help=True, help="Hosts that run an agent.")
 
@@ -55,15 +61,38 @@ async def list_(call: Call) -> None:
         else:
             call.terminal.say("There are no nodes yet: `strongroom node add NAME` registers one.")
 
-    call.terminal.result(answer, draw)
+    call.terminal.result(answer, draw, items=answer.nodes)
 
 
-@command(nodes, "remove", examples=[("strongroom node remove db1", "a node that no service names any more")])
-async def remove(call: Call, node: NodeArgument) -> None:
+@command(
+    nodes,
+    "remove",
+    examples=[
+        ("strongroom node remove db1", "a node that no service names any more; asks first"),
+        ("strongroom node remove db1 --yes", "in a script"),
+    ],
+)
+async def remove(call: Call, node: NodeArgument, yes: YesOption = False) -> None:
     """Remove a node that no service names."""
     async with call.connect() as client:
+        if not yes:
+            facts = await _what_goes(client, node)
+            confirm(f"Remove node {node}?", yes=yes, doing=f"removing node {node}", facts=facts)
         answer = await client.ask(control.NODE_REMOVE, control.NodeRef(node=node))
     call.terminal.result(answer, lambda console: console.print(f"Removed node {node}"))
+
+
+async def _what_goes(client: ControlClient, node: str) -> str:
+    """Raises: NotFound."""
+    views = (await client.ask(control.NODE_LIST, control.Nothing())).nodes
+    view = next((view for view in views if view.record.name == node), None)
+    if view is None:
+        raise NotFound("node.not_found", f"there is no node {node!r}", field="node")
+    state = f"alive, seen {ago(view.alive.seen_at, utc_now())}" if view.alive else "silent"
+    return (
+        f"Node {node} is {state}. Once removed, its agent is given no more work, and what waits in its queue is lost;\n"
+        f"`strongroom node add {node}` registers it anew."
+    )
 
 
 def draw_nodes(console: Console, views: Sequence[NodeView]) -> None:

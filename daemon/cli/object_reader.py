@@ -6,7 +6,8 @@ import asyncio
 import os
 import random
 import re
-from collections.abc import Awaitable, Callable
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import aiohttp
@@ -14,6 +15,8 @@ import structlog
 from yarl import URL
 
 from contracts.errors import StrongroomError, Unavailable, error
+from daemon.cli.client import Source
+from daemon.cli.http_failures import refusal
 
 log = structlog.get_logger()
 
@@ -26,6 +29,8 @@ _LONGEST_PAUSE_S: Final = 15.0
 _CONNECT_S: Final = 30.0
 _BUFFER_BYTES: Final = 512 * 1024
 """aiohttp holds up to twice this before it stops reading from the socket; that is also the largest chunk."""
+_FIRST_LOOK_S: Final = 8.0
+"""At a store that need not be within reach, since there is another way."""
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _S3_CODE: Final = re.compile(rb"<Code>([A-Za-z0-9.]{1,80})</Code>")
 _CONNECTION_ERRORS: Final = (aiohttp.ClientError, OSError, TimeoutError)
@@ -55,9 +60,13 @@ class ObjectReader:
         *,
         renew: Callable[[], Awaitable[str]],
         deliver: Callable[[bytes], Awaitable[None]],
+        alternative: Source | None = None,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """`what` names the object in messages; `renew` gives a fresh URL when the signature has run out."""
+        """`what` names the object in messages; `renew` gives a fresh URL when the signature has run out.
+
+        `alternative`: where the coordinator has the same bytes, should the store be out of reach from here.
+        """
         self._http = http
         self._what = what
         self._url = url
@@ -65,6 +74,11 @@ class ObjectReader:
         self._renew = renew
         self._deliver = deliver
         self._pause = pause
+        self._alternative = alternative
+        self._headers: Mapping[str, str] = {}
+        self._tls: ssl.SSLContext | bool = True
+        self._from_coordinator = False
+        self._answered = False
         self._renewed = False
         self.at = 0
         """Bytes delivered so far."""
@@ -73,23 +87,26 @@ class ObjectReader:
         """Returns after the last byte.
 
         Raises: RunFailed `download.failed`; Unavailable `store.unavailable` when the store never answered; Corrupt
-        `store.missing`, and `artifact.corrupt` if the object's size is not that of its record.
+        `store.missing`, and `artifact.corrupt` if the object's size is not that of its record; what the coordinator says
+        where it is read there.
         """
-        tries, answered = 0, False
+        tries = 0
         while self.at < self._size:
             began_at = self.at
             try:
                 words = await self._read_on()
-                answered = True
+                self._answered = True
             except _NotReached as exc:
                 words = str(exc)
+                if self._turn_to_coordinator(words):
+                    continue
             if self.at > began_at:
                 tries, self._renewed = 0, False
             if not words or self.at >= self._size:
                 continue
             tries += 1
             if tries >= _TRIES:
-                code = "download.failed" if answered else "store.unavailable"
+                code = "download.failed" if self._answered else "store.unavailable"
                 raise error(
                     code, f"{self._what} could not be read in {tries} tries, from byte {self.at} on; the last: {words}"
                 )
@@ -99,17 +116,27 @@ class ObjectReader:
 
     async def _read_on(self) -> str:
         """Why it ended before the last byte; empty when there is nothing to wait for before going on."""
+        patience_s = STALL_S if self._alternative is None else _FIRST_LOOK_S
         try:
-            async with asyncio.timeout(STALL_S):
+            async with asyncio.timeout(patience_s):
                 answer = await self._http.get(
-                    URL(self._url, encoded=True), headers={"Range": f"bytes={self.at}-"}, allow_redirects=False
+                    URL(self._url, encoded=True),
+                    headers={"Range": f"bytes={self.at}-", **self._headers},
+                    allow_redirects=False,
+                    ssl=self._tls,
                 )
         except _CONNECTION_ERRORS as exc:
             raise _NotReached(_describe(exc)) from exc
         async with answer:
             if answer.status not in (200, 206):
                 return await self._refused(answer)
-            self._check_extent(answer)
+            try:
+                self._check_extent(answer)
+            except StrongroomError as exc:
+                if self._turn_to_coordinator(exc.message):
+                    return ""
+                raise
+            self._alternative = None
             while self.at < self._size:
                 try:
                     async with asyncio.timeout(STALL_S):
@@ -123,6 +150,15 @@ class ObjectReader:
                 await self._deliver(data)
                 self.at += len(data)
         return ""
+
+    def _turn_to_coordinator(self, why: str) -> bool:
+        """Whether there is another way: under the store's address may be nothing from here, or something else."""
+        if self._alternative is None:
+            return False
+        log.info("download.by_coordinator", reason=why)
+        self._url, self._headers, self._tls = self._alternative
+        self._from_coordinator, self._alternative = True, None
+        return True
 
     def _check_extent(self, answer: aiohttp.ClientResponse) -> None:
         """Raises: Corrupt for another size of the object, RunFailed for another range than was asked for."""
@@ -140,6 +176,11 @@ class ObjectReader:
         """What a refusal means: try again, ask for a fresh signature once, or give up by raising."""
         status = answer.status
         body = await _beginning(answer)
+        if self._from_coordinator:
+            error_ = refusal("the coordinator", status, answer.content_type, body)
+            if error_.retryable:
+                return error_.message
+            raise error_
         code = _S3_CODE.search(body)
         words = f"the store answered {status}" + (f" {code[1].decode()}" if code else "")
         if status in (401, 403, 404) and not self._renewed:
@@ -149,6 +190,8 @@ class ObjectReader:
             except Unavailable as exc:
                 return exc.message
             self._renewed = True
+            return ""
+        if status in (401, 403, 404) and self._turn_to_coordinator(words):
             return ""
         if status == 404:
             raise error("store.missing", f"{self._what} is not in the store")

@@ -81,7 +81,7 @@ async def create(
 async def list_(call: Call) -> None:
     """List all projects."""
     async with call.connect() as client:
-        answer = await client.ask(control.PROJECT_LIST, control.Nothing())
+        answer = await client.ask(control.PROJECT_LIST, control.ProjectList())
 
     def draw(console: Console) -> None:
         if answer.projects:
@@ -89,7 +89,7 @@ async def list_(call: Call) -> None:
         else:
             call.terminal.say("There are no projects yet: `strongroom project create NAME` makes one.")
 
-    call.terminal.result(answer, draw)
+    call.terminal.result(answer, draw, items=answer.projects)
 
 
 @command(projects, "show", examples=[("strongroom project show acme", "its quota and its keys")])

@@ -97,7 +97,7 @@ class RunPicture:
         if progress is None:
             return "started"
         if not progress.artifact or progress.phase not in _MOVING:
-            return progress.phase
+            return visible(progress.phase)
         return f"{progress.phase} {visible(progress.artifact)} ({progress.artifact_index} of {progress.artifact_count})"
 
     def amounts(self) -> list[str]:

@@ -11,15 +11,16 @@ from rich.console import Console
 from rich.text import Text
 
 from contracts.control import NodeView, ServiceView
-from contracts.records import BackupRecord
+from contracts.records import RunSummary
 from contracts.services import ServiceOptions
 from contracts.wire import utc_now
-from daemon.cli.figures import ago, ahead, size, stamp
+from daemon.cli.figures import ago, ahead, duration, size, stamp
 from daemon.cli.plain_text import visible
 from daemon.cli.policy_views import policy_lines
 from daemon.cli.schedule_views import schedule_words
+from daemon.cli.standing_views import LEVEL_STYLES, MARKS, cause_lines, cause_words, level_word
 from daemon.cli.tables import Column, print_facts, print_table
-from daemon.cli.words import coming, deleted, elapsed, frozen, health, moment, run_name
+from daemon.cli.words import coming, deleted, frozen, health, moment
 
 
 def draw_services(console: Console, views: Sequence[ServiceView]) -> None:
@@ -31,6 +32,7 @@ def draw_services(console: Console, views: Sequence[ServiceView]) -> None:
         rows.append(
             [
                 Text(f"{view.record.project}/{view.record.name}", style="name"),
+                level_word(view.standing.level),
                 view.kind,
                 ", ".join(view.record.nodes),
                 Text(stamp(last.requested_at)) if last else Text("never", style="bad"),
@@ -45,6 +47,7 @@ def draw_services(console: Console, views: Sequence[ServiceView]) -> None:
         console,
         [
             Column("SERVICE"),
+            Column("STANDS", rank=1),
             Column("KIND", rank=7),
             Column("NODES", rank=5),
             Column("LAST BACKUP (UTC)", rank=2),
@@ -52,7 +55,7 @@ def draw_services(console: Console, views: Sequence[ServiceView]) -> None:
             Column("STORED", rank=8, align="right"),
             Column("NEXT DUE (UTC)", rank=6),
             Column("UNDER WAY", rank=4),
-            Column("NOTE", rank=1),
+            Column("NOTE", rank=1, fold=True),
         ],
         rows,
     )
@@ -63,10 +66,12 @@ def draw_service(console: Console, view: ServiceView, nodes: Sequence[NodeView])
     record = view.record
     now = utc_now()
     name = f"{record.project}/{record.name}"
-    console.print(Text.assemble("Service ", (name, "name")))
+    level = view.standing.level
+    console.print(Text.assemble("Service ", (name, "name"), "  ", (f"{MARKS[level]} {level}", LEVEL_STYLES[level])))
     print_facts(
         console,
         [
+            ("stands", cause_lines(view)),
             ("kind", view.kind),
             *_options(record.options),
             ("nodes", ", ".join(record.nodes)),
@@ -77,7 +82,7 @@ def draw_service(console: Console, view: ServiceView, nodes: Sequence[NodeView])
             ("retention", Text("\n".join(policy_lines(record.retention)))),
             ("freeze", frozen(view.freeze)),
             ("under way", Text(f"{name}/{view.active}" if view.active else "", style="busy")),
-            ("last backup", _last(view.last_completed)),
+            ("last backup", _last(name, view.last_completed)),
         ],
     )
     seen = [node for node in nodes if node.record.name in record.nodes]
@@ -102,14 +107,16 @@ def _note(view: ServiceView, now: datetime) -> Text:
     deletion = view.record.deletion
     if deletion is not None:
         return Text(f"deleted, gone {ahead(deletion.purge_at, now)}", style="odd")
-    return Text("retention frozen" if view.freeze else "", style="odd")
+    words = [cause_words(view), Text("retention frozen" if view.freeze else "", style="odd")]
+    return Text(", ").join(word for word in words if word)
 
 
-def _last(backup: BackupRecord | None) -> Text:
+def _last(service: str, backup: RunSummary | None) -> Text:
     if backup is None:
         return Text("none completed yet", style="bad")
-    facts = f"{size(backup.size_bytes)} stored, took {elapsed(backup) or 'unknown'}"
-    return Text.assemble((run_name(backup), ""), "\n", moment(backup.requested_at, utc_now()), "\n", facts)
+    took = duration(backup.elapsed_s) if backup.elapsed_s is not None else "unknown"
+    facts = f"{size(backup.size_bytes)} stored, took {took}"
+    return Text.assemble((f"{service}/{backup.id}", ""), "\n", moment(backup.requested_at, utc_now()), "\n", facts)
 
 
 def _options(options: ServiceOptions) -> list[tuple[str, str]]:

@@ -12,12 +12,14 @@ from rich.text import Text
 from contracts import control
 from contracts.errors import InvalidInput
 from contracts.ids import check_slug, parse_service_ref
-from daemon.cli import service_retention, service_schedules
+from contracts.standing import Level
+from daemon.cli import service_pings, service_retention, service_schedules
 from daemon.cli.arguments import ServiceArgument, YesOption
 from daemon.cli.command import Call, command
 from daemon.cli.confirming import confirm
 from daemon.cli.figures import count, duration, size, when
 from daemon.cli.help_pages import Index
+from daemon.cli.paging import pages
 from daemon.cli.policy_files import read_policy_file
 from daemon.cli.retention_options import NewPolicyOption
 from daemon.cli.schedule_options import DEFAULT, ScheduleOption, chosen_schedule
@@ -28,6 +30,9 @@ from daemon.cli.service_views import draw_service, draw_services
 if TYPE_CHECKING:
     from daemon.cli.client import ControlClient
 
+_SHOWN = 200
+"""Services on a screen; more are hardly looked at one by one."""
+
 services = typer.Typer(cls=Index, no_args_is_help=True, help="Databases and storage that are backed up.")
 
 
@@ -35,6 +40,7 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(services, name="service", rich_help_panel="Set up")
     service_schedules.add_to(services)
     service_retention.add_to(services)
+    service_pings.add_to(services)
 
 
 @command(
@@ -134,23 +140,69 @@ async def change(
 @command(
     services,
     "list",
-    examples=[("strongroom service list", "all services"), ("strongroom service list acme", "those of a project")],
+    examples=[
+        ("strongroom service list", "all services"),
+        ("strongroom service list acme --worst-first", "those of a project, problems first"),
+        ("strongroom service list --search 'mariadb db2' --limit 20", "by words in their names, kinds and nodes"),
+        ("strongroom service list --level problem --output ndjson | jq -r .record.name", "what is not safe, for a program"),
+    ],
 )
 async def list_(
     call: Call,
     project: Annotated[str, typer.Argument(metavar="PROJECT", help="Only of this project.", show_default=False)] = "",
+    search: Annotated[
+        str,
+        typer.Option(
+            "--search",
+            "-s",
+            metavar="WORDS",
+            help="Only those that have all these words in project, name, kind or nodes.",
+            show_default=False,
+        ),
+    ] = "",
+    level: Annotated[
+        Level | None,
+        typer.Option("--level", metavar="LEVEL", help=f"Only those that are {', '.join(Level)}.", show_default=False),
+    ] = None,
+    worst_first: Annotated[bool, typer.Option("--worst-first", help="Problems first.", show_default=False)] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit",
+            "-n",
+            min=1,
+            metavar="N",
+            help=f"The first N; by default {_SHOWN:,} for people and all for programs.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
-    """List services and when each was last backed up."""
+    """List services: how each stands, when it was last backed up, and when that is due."""
+    if limit is None and not call.terminal.as_json:
+        limit = _SHOWN
+
+    async def page(cursor: str, wanted: int) -> control.Services:
+        request = control.ServiceList(
+            project=project, search=search, level=level, worst_first=worst_first, cursor=cursor, limit=wanted
+        )
+        return await client.ask(control.SERVICE_LIST, request)
+
     async with call.connect() as client:
-        answer = await client.ask(control.SERVICE_LIST, control.ServiceList(project=project))
+        answers = [answer async for answer in pages(page, lambda answer: len(answer.services), limit)]
+    found = [view for answer in answers for view in answer.services]
+    answer = msgspec.structs.replace(answers[-1], services=found)
 
     def draw(console: Console) -> None:
-        if answer.services:
-            draw_services(console, answer.services)
+        if found:
+            draw_services(console, found)
+        elif search or level:
+            call.terminal.say("No service is like that: `strongroom service list` shows all.")
         else:
             call.terminal.say("There are no services yet: `strongroom service add PROJECT/SERVICE …` adds one.")
+        if len(found) < answer.total:
+            call.terminal.say(f"These are {len(found):,} of {answer.total:,}: --limit shows more, --search finds some.")
 
-    call.terminal.result(answer, draw)
+    call.terminal.result(answer, draw, items=found)
 
 
 @command(

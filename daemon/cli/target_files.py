@@ -6,13 +6,12 @@ import contextlib
 import errno
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO, Final
 
 from contracts.errors import InvalidInput
-from contracts.records import ArtifactRecord
 
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES})
 
@@ -107,17 +106,16 @@ class TargetFiles:
             self._made.append(directory)
 
 
-def plan_names(artifacts: Sequence[ArtifactRecord], *, encrypted: bool) -> list[str]:
-    """A file name for each: the object's own, without the layers that are taken off, without its number where that is clear.
+def disk_writer(file: BinaryIO, path: str) -> Callable[[bytes | memoryview], object]:
+    """`file.write` whose errors are sentences.  Raises: InvalidInput for a disk that takes no more."""
 
-    Artifacts called `a b` and `a-b` would both be `a-b.pgdump`; then both keep their numbers.
-    """
-    names = [PurePosixPath(artifact.object_key).name for artifact in artifacts]
-    if encrypted:
-        return names
-    names = [name.removesuffix(".age").removesuffix(".zst") for name in names]
-    short = [name.partition("-")[2] or name for name in names]
-    return [brief if short.count(brief) == 1 else name for brief, name in zip(short, names, strict=True)]
+    def write(data: bytes | memoryview) -> int:
+        try:
+            return file.write(data)
+        except OSError as exc:
+            raise InvalidInput("input.invalid", f"{path} cannot be written: {exc.strerror}", field="output") from exc
+
+    return write
 
 
 def _invalid(path: Path, what: str) -> InvalidInput:

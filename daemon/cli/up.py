@@ -28,6 +28,8 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     node: str
     nats_url: str
     s3_url: str
+    http_url: str
+    admin_token_file: str
     bucket: str
     operator_config: str
     services_dir: str
@@ -61,6 +63,12 @@ async def up(
         int | None,
         typer.Option("--s3-port", metavar="PORT", min=1, max=65_535, help="Of the object store.", show_default=False),
     ] = None,
+    http_port: Annotated[
+        int | None,
+        typer.Option(
+            "--http-port", metavar="PORT", min=1, max=65_535, help="Of the pages and the API.", show_default="8420"
+        ),
+    ] = None,
 ) -> None:
     """Run everything on this machine until Ctrl-C; what it keeps is found again the next time."""
     # Imported late: only this command needs the servers.
@@ -72,7 +80,7 @@ async def up(
     configure_logs(level="debug" if call.debug else "error", as_json=True if call.terminal.as_json else None)
     stop = stop_on_signals()
     call.terminal.say(f"Starting everything in {directory} …")
-    async with running_stack(UpOptions(data=directory, nats_port=nats_port, s3_port=s3_port)) as stack:
+    async with running_stack(UpOptions(data=directory, nats_port=nats_port, s3_port=s3_port, http_port=http_port)) as stack:
         found = stack.operator_config == usual.resolve()
         running = _running(stack)
         call.terminal.result(running, lambda console: _draw(console, running, found=found))
@@ -86,6 +94,8 @@ def _running(stack: Stack) -> Running:
         node=stack.node,
         nats_url=stack.nats_url,
         s3_url=stack.s3_url,
+        http_url=stack.http_url,
+        admin_token_file=str(stack.admin_token),
         bucket=stack.bucket,
         operator_config=str(stack.operator_config),
         services_dir=str(stack.services_dir),
@@ -100,6 +110,7 @@ def _draw(console: Console, running: Running, *, found: bool) -> None:
     print_facts(
         console,
         [
+            ("pages", f"{running.http_url} (log in with the token in {running.admin_token_file})"),
             ("NATS", running.nats_url),
             ("bucket", f"{running.bucket} at {running.s3_url}"),
             ("node", running.node),

@@ -7,8 +7,7 @@ from enum import StrEnum
 
 import msgspec
 
-from daemon.demo.psql import Psql
-from daemon.demo.snapshot import DatabaseSnapshot, take_snapshot
+from daemon.demo.snapshot import DatabaseSnapshot
 
 _SHOWN_CHARACTERS = 400
 
@@ -86,11 +85,6 @@ def compare_snapshots(original: DatabaseSnapshot, copy: DatabaseSnapshot) -> Com
         objects={kind: len(original.objects.get(kind, {})) for kind in kinds},
         differences=differences,
     )
-
-
-async def compare_databases(original: Psql, copy: Psql) -> Comparison:
-    """Reads both, one after the other.  Only for databases that nobody writes to.  Raises: SqlFailed."""
-    return compare_snapshots(await take_snapshot(original), await take_snapshot(copy))
 
 
 def _differences(kind: str, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Difference]:

@@ -16,7 +16,8 @@ from rich.text import Text
 from contracts import control
 from contracts.errors import StrongroomError
 from contracts.records import BackupRecord, RestoreRecord
-from daemon.cli.client import ControlClient, connect_operator
+from daemon.cli.bus_client import connect_operator
+from daemon.cli.client import ControlClient
 from daemon.cli.config import load_operator_settings
 from daemon.cli.figures import count, ratio, size
 from daemon.demo.compare import Comparison, compare_snapshots
@@ -30,7 +31,7 @@ from daemon.demo.sample_data import check_size
 from daemon.demo.snapshot import DatabaseSnapshot
 from daemon.demo.steps import Steps
 from daemon.demo.stock_programs import StockPrograms, find_stock_programs
-from daemon.demo.waiting import wait_backup, wait_engine, wait_restore
+from daemon.demo.waiting import wait_engine, wait_run
 from daemon.embedded.private_files import write_private
 from daemon.embedded.up import Stack, UpOptions, running_stack
 
@@ -119,6 +120,7 @@ async def _start(
     with steps.step("Start nats-server, an object store, a coordinator and an agent") as step:
         servers = await stack.enter_async_context(running_stack(UpOptions(data=folder / "strongroom", throwaway=not keep)))
         settings = load_operator_settings(servers.operator_config, {})  # whatever the environment says of other ones
+        assert settings.nats is not None, "it was written for these very servers"
         client = await stack.enter_async_context(connect_operator(settings.nats))
         step.outcome = f"{servers.nats_url}, and the bucket {servers.bucket} at {servers.s3_url}"
     with steps.step(f"Prepare {engine.title}") as step:
@@ -164,7 +166,7 @@ async def _set_up(world: _World, steps: Steps) -> Path:
 async def _back_up(world: _World, steps: Steps) -> BackupRecord:
     with steps.step("Back it up: dump, compress, encrypt and upload in one stream") as step:
         wanted = control.BackupCreate(project=PROJECT, service=world.service, actor=_ACTOR)
-        backup = await wait_backup(world.client, await world.client.ask(control.BACKUP_CREATE, wanted), step)
+        backup = await wait_run(world.client, await world.client.ask(control.BACKUP_CREATE, wanted), step)
         sizes = f"{size(backup.plain_bytes)} became {size(backup.size_bytes)}"
         step.outcome = (
             f"{count(len(backup.artifacts), 'artifact')}, {sizes} ({ratio(backup.plain_bytes, backup.size_bytes)})"
@@ -196,7 +198,7 @@ async def _restore(world: _World, steps: Steps, backup: BackupRecord, room: Room
             directory=room.directory,
             actor=_ACTOR,
         )
-        restore = await wait_restore(world.client, await world.client.ask(control.RESTORE_CREATE, wanted), step)
+        restore = await wait_run(world.client, await world.client.ask(control.RESTORE_CREATE, wanted), step)
         step.outcome = f"{size(restore.size_bytes)} fetched"
     return restore
 

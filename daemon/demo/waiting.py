@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing
 from typing import Final, TypeVar
 
-from nats.aio.msg import Msg
-
 from contracts import control
-from contracts.errors import RunFailed, StrongroomError, from_info
-from contracts.records import AnyRun, BackupRecord, EngineHealth, RestoreRecord, RunKind
-from contracts.reports import progress_decoder
-from contracts.subjects import progress_subject
+from contracts.errors import RunFailed, from_info
+from contracts.records import BackupRecord, EngineHealth, RestoreRecord
+from contracts.reports import Progress
 from daemon.cli.client import ControlClient
 from daemon.cli.following import failure_of
+from daemon.cli.references import RunRef
 from daemon.cli.run_picture import RunPicture
 from daemon.demo.steps import Step
+from daemon.news import kind_of
 
 Run = TypeVar("Run", BackupRecord, RestoreRecord)
 
@@ -46,51 +43,19 @@ async def wait_engine(client: ControlClient, node: str, service: str) -> EngineH
         await asyncio.sleep(_LOOK_EVERY_S)
 
 
-async def wait_backup(client: ControlClient, run: BackupRecord, step: Step) -> BackupRecord:
-    """The record of the completed backup.  Raises: StrongroomError, the run's own error when it ended otherwise."""
-    reference = control.RunRefRequest(project=run.project, service=run.service, id=run.id)
+async def wait_run(client: ControlClient, run: Run, step: Step) -> Run:
+    """The record of the completed backup or restore; what is said of it meanwhile is shown.
 
-    async def look() -> BackupRecord:
-        return (await client.ask(control.BACKUP_SHOW, reference)).record
-
-    async with _shown(client, run, RunKind.BACKUP, step):
-        return await _ended(look)
-
-
-async def wait_restore(client: ControlClient, run: RestoreRecord, step: Step) -> RestoreRecord:
-    """As `wait_backup`."""
-    reference = control.RunRefRequest(project=run.project, service=run.service, id=run.id)
-
-    async def look() -> RestoreRecord:
-        return await client.ask(control.RESTORE_SHOW, reference)
-
-    async with _shown(client, run, RunKind.RESTORE, step):
-        return await _ended(look)
-
-
-async def _ended(look: Callable[[], Awaitable[Run]]) -> Run:
-    run = await look()
-    while run.state.is_active:
-        await asyncio.sleep(_LOOK_EVERY_S)
-        run = await look()
+    Raises: StrongroomError, the run's own error when it ended otherwise.
+    """
+    picture = RunPicture(kind_of(run), time.monotonic())
+    async with aclosing(client.run_news(RunRef(run.project, run.service, run.id))) as found:
+        async for news in found:
+            if isinstance(news, type(run)):
+                run = news
+            elif isinstance(news, Progress):
+                picture.take_progress(news, time.monotonic())
+                step.show(f"{picture.step()}\n{', '.join(picture.amounts())}".rstrip(), picture.fraction)
     if failure := failure_of(run):
         raise failure
     return run
-
-
-@asynccontextmanager
-async def _shown(client: ControlClient, run: AnyRun, kind: RunKind, step: Step) -> AsyncIterator[None]:
-    """Shows what the agent says of the run; the record alone decides."""
-    picture = RunPicture(kind, time.monotonic())
-
-    async def heard(message: Msg) -> None:
-        with contextlib.suppress(StrongroomError):  # a line that cannot be read is not missed
-            picture.take_progress(progress_decoder.decode(message.data), time.monotonic())
-            step.show(f"{picture.step()}\n{', '.join(picture.amounts())}".rstrip(), picture.fraction)
-
-    subscription = await client.bus.subscribe(progress_subject(run.project, run.service, run.id), cb=heard)
-    try:
-        yield
-    finally:
-        if client.bus.is_connected:
-            await subscription.unsubscribe()

@@ -17,21 +17,26 @@ from typing import Any, Final
 import tomli_w
 
 from contracts import control
+from contracts.access import Role, TokenState
 from contracts.errors import StrongroomError
 from contracts.ids import check_slug
 from contracts.settings import NatsSettings
-from daemon.cli.client import ControlClient, connect_operator
+from daemon.cli.bus_client import connect_operator
+from daemon.cli.client import ControlClient
 from daemon.embedded.children import Child, ChildSpec, plain_environment
 from daemon.embedded.data_dir import hold_data_dir
+from daemon.embedded.errors import PortTaken
 from daemon.embedded.nats_config import NodeAccess
 from daemon.embedded.nats_server import EmbeddedNats, EmbeddedNatsSettings, start_nats
 from daemon.embedded.nkey_files import ensure_user_seed
 from daemon.embedded.object_store import EmbeddedStore, EmbeddedStoreSettings, start_object_store
+from daemon.embedded.ports import LOOPBACK, free_ports, is_free
 from daemon.embedded.private_files import make_private_dir, write_private
 from daemon.embedded.store_config import StoreLimits
 from daemon.embedded.supervisor import Supervisor
 from daemon.keys.master import MasterKey
 
+_USUAL_HTTP_PORT: Final = 8420
 _READY_S: Final = 60.0
 _AGENT_STOP_S: Final = 15.0
 _STORE_STOP_S: Final = 4.0
@@ -49,6 +54,8 @@ class UpOptions:
     """None: any free one."""
     s3_port: int | None = None
     """None: that of the last start if it is free, else any free one."""
+    http_port: int | None = None
+    """None: that of the last start if it is free, else 8420, else any free one."""
     node: str = "local"
     limits: StoreLimits | None = None
     log_level: str = "info"
@@ -64,6 +71,10 @@ class Stack:
     node: str
     nats_url: str
     s3_url: str
+    http_url: str
+    """Of the pages and the HTTP API."""
+    admin_token: Path
+    """What lets its reader in there as an admin."""
     bucket: str
     operator_config: Path
     """What the `strongroom` command needs to reach this coordinator."""
@@ -92,6 +103,14 @@ class _Places:
     @property
     def master_key(self) -> Path:
         return self.data / "master.key"
+
+    @property
+    def admin_token(self) -> Path:
+        return self.data / "admin.token"
+
+    @property
+    def http_port(self) -> Path:
+        return self.config / "http.port"
 
 
 @asynccontextmanager
@@ -122,10 +141,17 @@ async def running_stack(options: UpOptions) -> AsyncIterator[Stack]:
                     stop_grace_s=0.0 if options.throwaway else _STORE_STOP_S,
                 ),
             )
-            operator_nats = {"url": nats.url, "nkey_file": str(nats.operator_seed)}
-            _write_toml(places.operator_config, {"nats": operator_nats})
-            coordinator = await _start_coordinator(supervisor, places, nats, store, options)
+            http_port = _choose_http_port(places, options)
+            http_url = f"http://{LOOPBACK}:{http_port}"
+            # Both ways in: over NATS, and over HTTP for whoever says STRONGROOM_USE=http.
+            operator = {
+                "nats": {"url": nats.url, "nkey_file": str(nats.operator_seed)},
+                "http": {"url": http_url, "token_file": str(places.admin_token)},
+            }
+            _write_toml(places.operator_config, operator)
+            coordinator = await _start_coordinator(supervisor, places, nats, store, options, http_port)
             await _register(nats, options.node)
+            await _make_admin_token(nats, places)
             agent = await _start_agent(supervisor, places, nats, node_seed, options)
             try:
                 yield Stack(
@@ -133,6 +159,8 @@ async def running_stack(options: UpOptions) -> AsyncIterator[Stack]:
                     node=options.node,
                     nats_url=nats.url,
                     s3_url=store.endpoint_url,
+                    http_url=http_url,
+                    admin_token=places.admin_token,
                     bucket=store.bucket,
                     operator_config=places.operator_config,
                     services_dir=places.services,
@@ -145,7 +173,7 @@ async def running_stack(options: UpOptions) -> AsyncIterator[Stack]:
 
 
 async def _start_coordinator(
-    supervisor: Supervisor, places: _Places, nats: EmbeddedNats, store: EmbeddedStore, options: UpOptions
+    supervisor: Supervisor, places: _Places, nats: EmbeddedNats, store: EmbeddedStore, options: UpOptions, http_port: int
 ) -> Child:
     if not places.master_key.exists():
         write_private(places.master_key, MasterKey.generate().reveal() + "\n")
@@ -158,6 +186,7 @@ async def _start_coordinator(
             "master_key_file": str(places.master_key),
             "log_level": options.log_level,
             "nats": {"url": nats.url, "nkey_file": str(nats.coordinator_seed)},
+            "http": {"host": LOOPBACK, "port": http_port},
             "store": {
                 "bucket": store.bucket,
                 "endpoint_url": store.endpoint_url,
@@ -241,6 +270,45 @@ async def _register(nats: EmbeddedNats, node: str) -> None:
         nodes = (await operator.ask(control.NODE_LIST, control.Nothing())).nodes
         if all(view.record.name != node for view in nodes):
             await operator.ask(control.NODE_ADD, control.NodeRef(node=node))
+
+
+def _choose_http_port(places: _Places, options: UpOptions) -> int:
+    """A stable one where that is possible, since people keep bookmarks.  Raises: PortTaken for one that was asked for."""
+    if options.http_port is not None:
+        if not is_free(options.http_port):
+            raise PortTaken("internal", "coordinator", f"cannot listen: port {options.http_port} is in use", log_tail="")
+        port = options.http_port
+    else:
+        remembered = _read_port(places.http_port)
+        # A throwaway stack must not take the place of the one that people look for there.
+        usual = [] if options.throwaway else [_USUAL_HTTP_PORT]
+        port = next((port for port in (*remembered, *usual) if is_free(port)), 0) or free_ports(1)[0]
+    write_private(places.http_port, f"{port}\n")
+    return port
+
+
+def _read_port(path: Path) -> list[int]:
+    """None where there is none that could be read."""
+    try:
+        return [int(path.read_text())]
+    except (OSError, ValueError):
+        return []
+
+
+async def _make_admin_token(nats: EmbeddedNats, places: _Places) -> None:
+    """The first way in over HTTP, or another one where that has ended.
+
+    Whoever may read the file could read the operator's key beside it as well.
+    """
+    async with connect_operator(_operator_settings(nats)) as operator:
+        if places.admin_token.exists():
+            tokens = (await operator.ask(control.TOKEN_LIST, control.TokenList())).tokens
+            there = places.admin_token.read_text(encoding="utf-8")
+            if any(view.state is TokenState.ACTIVE and f"_{view.id}_" in there for view in tokens):
+                return
+        request = control.TokenCreate(name="first admin", role=Role.ADMIN, expires_in_days=None, actor="strongroom up")
+        made = await operator.ask(control.TOKEN_CREATE, request)
+    write_private(places.admin_token, f"{made.token}\n")
 
 
 async def _operator_says(nats: EmbeddedNats, question: Callable[[ControlClient], Awaitable[object]]) -> bool:

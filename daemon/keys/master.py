@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hmac
 import os
 from pathlib import Path
 from typing import Final, Self
@@ -58,6 +59,10 @@ class MasterKey:
     def reveal(self) -> str:
         """The text of a master key file."""
         return _PREFIX + base64.b64encode(self._secret).decode()
+
+    def derive(self, purpose: str) -> bytes:
+        """32 secret bytes for another purpose, from which the master key cannot be found."""
+        return hmac.digest(self._secret, purpose.encode(), "sha256")
 
     def seal(self, plain: bytes, context: bytes) -> bytes:
         nonce = os.urandom(_NONCE_BYTES)

@@ -41,6 +41,7 @@ from contracts.multipart import MAX_PARTS, base_part_size, part_size, part_start
 from contracts.object_keys import artifact_key
 from contracts.records import ArtifactRecord, BackupRecord, RestoreRecord, RunKind, RunState, ServiceRecord, UploadRecord
 from contracts.subjects import is_reply_inbox, node_of
+from contracts.tracing import SpanKind, continued, span
 from contracts.wire import encode, utc_now
 from daemon.catalog.buckets import RecordChanged, Stored, key
 from daemon.catalog.catalog import upload_key
@@ -71,13 +72,19 @@ class Asks:
             log.warning("ask.reply_refused", subject=message.subject)
             return
         node = node_of(message.subject)
-        await message.respond(encode(await self.answer(node, message.data)))
+        with continued(message.headers):
+            answer = await self.answer(node, message.data)
+        await message.respond(encode(answer))
 
     async def answer(self, node: str, data: bytes) -> Answer:
         """What the agent on `node` is told; every error becomes a `Refused`."""
         try:
             question = question_decoder.decode(data)
-            return await self._answer(node, question)
+            if isinstance(question.ask, CheckRun):
+                return await self._answer(node, question)
+            name = f"ask.{type(question.ask).__struct_config__.tag}"
+            with span(name, kind=SpanKind.SERVER, within=True, run_id=question.ask.run_id):
+                return await self._answer(node, question)
         except StrongroomError as exc:
             log.info("ask.refused", node=node, code=exc.code, reason=exc.message)
             return Refused(error=exc.info)

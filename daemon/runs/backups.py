@@ -10,6 +10,7 @@ from contracts.object_keys import manifest_key
 from contracts.policy.tags import time_tags
 from contracts.records import BackupRecord, RunKind, RunState
 from contracts.reports import BackupFinished
+from contracts.tracing import span
 from contracts.wire import encode
 from daemon.catalog.buckets import RecordChanged, key
 from daemon.runs.allowance import Allowance
@@ -53,8 +54,9 @@ class Backups:
                 await self._runs.end(RunKind.BACKUP, stored, RunState.FAILED, error)
                 return
             object_key = manifest_key(record.project, record.service, record.id)
-            await self._write_manifest(node, record, object_key, manifest)
-            await self._runs.store.make_durable()
+            with span("manifest.write", within=True, size_bytes=len(manifest)):
+                await self._write_manifest(node, record, object_key, manifest)
+                await self._runs.store.make_durable()
             after = complete_backup(tagged, report, manifest_key=object_key, manifest_bytes=len(manifest))
             try:
                 await self._catalog.backups.update(stored.key, after, stored.revision)

@@ -7,10 +7,10 @@ import structlog
 
 from contracts.errors import Conflict
 from contracts.object_keys import backup_prefix
-from contracts.records import ActiveRun, Activity, BackupRecord, RunState
+from contracts.records import ActiveRun, Activity, BackupRecord, RunState, ServiceState
 from daemon.catalog.buckets import RecordChanged, key
 from daemon.catalog.catalog import deletion_marker
-from daemon.runs.runs import Runs
+from daemon.runs.runs import Runs, summary_of
 
 log = structlog.get_logger()
 
@@ -70,8 +70,26 @@ class Deletions:
                 await self._catalog.backups.delete(stored.key, revision)
             except RecordChanged:
                 log.info("deletion.shared", backup_id=backup_id)  # somebody else finishes it too
+        await self._remember_the_one_before(project, service, backup_id)
         await self._runs.quotas.forget_release(project, service, backup_id)
         await self._runs.release(deletion_marker(project, service, backup_id), backup_id)
+
+    async def _remember_the_one_before(self, project: str, service: str, backup_id: str) -> None:
+        """Lists must not go on naming a backup that is gone as the newest."""
+        name = key(project, service)
+        state = await self._catalog.states.get(name)
+        if state is None or state.value.last_completed is None or state.value.last_completed.id != backup_id:
+            return
+        listed = await self._catalog.backups.select(name)
+        completed = [stored.value for stored in listed if stored.value.state is RunState.COMPLETED]
+        newest = max(completed, key=lambda backup: backup.requested_at, default=None)
+
+        def before(state: ServiceState) -> ServiceState:
+            if state.last_completed is None or state.last_completed.id != backup_id:
+                return state
+            return msgspec.structs.replace(state, last_completed=summary_of(newest) if newest else None)
+
+        await self._catalog.states.change(name, before)
 
     async def _readers(self, record: BackupRecord) -> list[str]:
         """Restores under way that read this backup."""

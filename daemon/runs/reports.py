@@ -18,6 +18,7 @@ from contracts.records import RunKind, RunState
 from contracts.reports import BackupFinished, Report, RestoreFinished, report_decoder
 from contracts.subjects import REPORTS_CONSUMER, REPORTS_STREAM, node_of
 from contracts.tasks import cancel_surely, cancellable
+from contracts.tracing import SpanKind, continued, span
 from contracts.wire import utc_now
 from daemon.catalog.topology import ACK_WAIT_S
 from daemon.runs.backups import Backups
@@ -77,7 +78,8 @@ class Reports:
                 await message.ack()
                 return
             try:
-                await self.apply(node, report)
+                with continued(message.headers), span("report.handle", kind=SpanKind.CONSUMER, node=node):
+                    await self.apply(node, report)
             except (Unavailable, RunFailed) as exc:
                 # The store or the bus is away, or refuses us for now: the backup is whole, so its report waits.
                 log.warning("report.postponed", node=node, code=exc.code, reason=exc.message)

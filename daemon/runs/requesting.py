@@ -27,6 +27,7 @@ from contracts.records import (
     Trigger,
 )
 from contracts.services import kind_of
+from contracts.tracing import span
 from daemon.catalog.buckets import RecordChanged, key
 from daemon.catalog.catalog import backup_marker
 from daemon.runs.nodes_alive import alive_nodes
@@ -67,7 +68,9 @@ class Requests:
         """
         distinct = check_user_tags(tags)
         owner, stored = await self._catalog.need_live_service(project, service)
-        placement = place_requested(stored.value, await alive_nodes(self._runs, stored.value.nodes), node)
+        with span("backup.place", within=True) as placing:
+            placement = place_requested(stored.value, await alive_nodes(self._runs, stored.value.nodes), node)
+            placing.set(node=placement.node, reason=placement.reason)
         now = self._runs.now()
         record = _new_record(owner, stored.value, placement, run_id=new_run_id(now), now=now)
         record = msgspec.structs.replace(record, actor=actor, tags=distinct, pinned=bool(node))

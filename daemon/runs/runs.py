@@ -22,10 +22,12 @@ from contracts.records import (
     RestoreRecord,
     RunKind,
     RunState,
+    RunSummary,
     ServiceState,
 )
 from contracts.requests import BackupRequest, Request, RestoreRequest, message_id
 from contracts.subjects import REPORTS_STREAM, report_subject, request_subject
+from contracts.tracing import SpanKind, carry, span
 from contracts.wire import encode, utc_now
 from daemon.catalog.buckets import RecordBucket, RecordChanged, Stored, key
 from daemon.catalog.catalog import Catalog, backup_marker, restore_marker
@@ -107,9 +109,10 @@ class Runs:
                 attempt=record.attempt,
                 requested_at=record.requested_at,
             )
-        headers = {"Nats-Msg-Id": f"{record.project}/{record.service}/{message_id(request)}"}
         subject = request_subject(record.node)
-        await patiently(lambda: self._js.publish(subject, encode(request), headers=headers), "publish request")
+        with span("request.publish", kind=SpanKind.PRODUCER, node=record.node, run_id=record.id, attempt=record.attempt):
+            headers = carry({"Nats-Msg-Id": f"{record.project}/{record.service}/{message_id(request)}"})
+            await patiently(lambda: self._js.publish(subject, encode(request), headers=headers), "publish request")
 
     async def claim(self, kind: RunKind, project: str, service: str, run_id: str, *, node: str, instance: str) -> Any:
         """The run's record, now held by this instance of the node's agent.  Raises: Conflict `run.not_current`."""
@@ -202,13 +205,14 @@ class Runs:
             await self.uploads.discard_all(record, keep_attempt=record.attempt)
             await self.uploads.forget_all(record)
             await self.quotas.commit(record)
-            await self._remember(record)
         else:
             await self._clear_up(record)
             await self.quotas.drop(record.project, record.service, record.id)
+        await self._remember(record)
         await self.ledger.settle(record)
         try:
-            await self.after_backup(record)
+            with span("retention.apply", within=True):
+                await self.after_backup(record)
         except StrongroomError as exc:
             # The next backup makes up for it; until then more is kept than need be.
             log.warning("backup.aftermath_postponed", run_id=record.id, code=exc.code, reason=exc.message)
@@ -231,14 +235,19 @@ class Runs:
     async def _remember(self, record: BackupRecord) -> None:
         """What later runs of the service go by, even when this one's record is gone."""
 
+        summary = summary_of(record)
+
         def newer(state: ServiceState) -> ServiceState:
+            if not record.was_completed:
+                return state if state.last_run == summary else msgspec.structs.replace(state, last_run=summary)
             last = state.last_automatic_at
             # One that lies in the future was remembered under a clock that was ahead.
             if record.due_at is not None and (last is None or record.due_at > last or last > self.now()):
                 last = record.due_at
-            if (last, record.size_bytes) == (state.last_automatic_at, state.last_size_bytes):
-                return state
-            return msgspec.structs.replace(state, last_automatic_at=last, last_size_bytes=record.size_bytes)
+            after = msgspec.structs.replace(
+                state, last_automatic_at=last, last_size_bytes=record.size_bytes, last_completed=summary, last_run=summary
+            )
+            return state if after == state else after
 
         await self.catalog.states.change(key(record.project, record.service), newer, absent=ServiceState())
 
@@ -275,6 +284,25 @@ def _marker(record: AnyRun) -> str:
     if isinstance(record, BackupRecord):
         return backup_marker(record.project, record.service)
     return restore_marker(record.target.project, record.target.service)
+
+
+def summary_of(record: BackupRecord) -> RunSummary:
+    """What is remembered of a run that has ended; of one that is being deleted, what it was."""
+    elapsed_s = None
+    if record.started_at and record.finished_at:
+        elapsed_s = (record.finished_at - record.started_at).total_seconds()
+    return RunSummary(
+        id=record.id,
+        state=RunState.COMPLETED if record.was_completed else record.state,
+        requested_at=record.requested_at,
+        finished_at=record.finished_at,
+        trigger=record.trigger,
+        node=record.node,
+        size_bytes=record.size_bytes,
+        elapsed_s=elapsed_s,
+        # Without the tool's own words: the state is read with every list.
+        error=msgspec.structs.replace(record.error, detail=None) if record.error else None,
+    )
 
 
 def active_run(activity: Activity, record: AnyRun, since: datetime) -> ActiveRun:

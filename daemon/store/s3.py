@@ -5,7 +5,7 @@ Foreign errors are translated here and nowhere else.  Source of names and limits
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -214,8 +214,13 @@ class ObjectStore:
 
 
 @asynccontextmanager
-async def open_store(settings: StoreSettings) -> AsyncIterator[ObjectStore]:
-    """The bucket, created if the settings say so.  Raises: StrongroomError when it cannot be used."""
+async def open_store(
+    settings: StoreSettings, *, watch: Callable[[S3Client], None] | None = None
+) -> AsyncIterator[ObjectStore]:
+    """The bucket, created if the settings say so; `watch` is given the client before its first call.
+
+    Raises: StrongroomError when it cannot be used.
+    """
     credentials = _credentials(settings)
     session = get_session()
     config = AioConfig(
@@ -244,6 +249,8 @@ async def open_store(settings: StoreSettings) -> AsyncIterator[ObjectStore]:
             )
 
         main = await client(settings.endpoint_url)
+        if watch is not None:
+            watch(main)
         public = settings.public_endpoint_url
         signer = await client(public) if public and public != settings.endpoint_url else main
         store = ObjectStore(main, signer, settings)

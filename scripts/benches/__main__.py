@@ -9,7 +9,7 @@ from types import ModuleType
 
 from scripts.benches.rows import print_json, print_table
 
-BENCHES = ("aead", "datapath", "engines", "fleet")
+BENCHES = ("aead", "datapath", "engines", "fleet", "http", "status")
 """Each is a module with `SUMMARY`, `add_arguments(parser)` and `run(options) -> Iterable[Row]`."""
 
 

@@ -39,14 +39,20 @@ class Coordinators:
     """`count` of them on one bus, all with the settings that production has by default."""
 
     def __init__(
-        self, directory: Path, bus: FleetBus, store: BenchStore, count: int, profile_dir: Path | None = None
+        self,
+        directory: Path,
+        bus: FleetBus,
+        store: BenchStore,
+        count: int,
+        profile_dir: Path | None = None,
+        http_port: int | None = None,
     ) -> None:
         self._bus = bus
         config = directory / "coordinator.toml"
         master, credentials = directory / "master.key", directory / "store.toml"
         write_private(master, MasterKey.generate().reveal())
         write_private(credentials, tomli_w.dumps({"access_key": store.access_key, "secret_key": store.secret_key}))
-        settings = {
+        settings: dict[str, object] = {
             "master_key_file": str(master),
             "nats": {"url": bus.url, "nkey_file": str(bus.coordinator_seed)},
             "store": {
@@ -57,6 +63,8 @@ class Coordinators:
                 "create_bucket": True,
             },
         }
+        if http_port is not None:
+            settings["http"] = {"port": http_port}
         write_private(config, tomli_w.dumps(settings))
         self._logged = [0] * count
         self._processes = []

@@ -140,7 +140,7 @@ class Loader:
                 stored[service.project] += record.size_bytes
                 yield record
 
-        await self._store(records())
+        await self.store(BACKUPS_BUCKET, ((key(record.project, record.service, record.id), record) for record in records()))
         await at_once(
             lambda project: self.catalog.usage.put(project, UsageRecord(project=project, stored_bytes=stored[project])),
             list(stored),
@@ -154,12 +154,12 @@ class Loader:
         # In customer custody: no identity is kept, and backups need none.
         return ProjectRecord(name=name, created_at=utc_now(), key_id="", recipients=[self.recipient])
 
-    async def _store(self, records: Iterator[BackupRecord]) -> None:
+    async def store(self, bucket: str, records: Iterator[tuple[str, msgspec.Struct]]) -> None:
+        """Puts records under their keys, thousands on their way at a time."""
         while batch := list(islice(records, _IN_FLIGHT)):
             acks: list[asyncio.Future[PubAck]] = []
-            for record in batch:
-                subject = f"$KV.{BACKUPS_BUCKET}.{key(record.project, record.service, record.id)}"
-                acks.append(await self._js.publish_async(subject, encode(record)))
+            for name, record in batch:
+                acks.append(await self._js.publish_async(f"$KV.{bucket}.{name}", encode(record)))
             await asyncio.gather(*acks)
 
 

@@ -41,7 +41,10 @@ def test_branches(code: str, branch: type[StrongroomError]) -> None:
 
 def test_only_a_system_that_is_away_is_worth_another_try() -> None:
     assert {code for code in CODES if branch_of(code).retryable} == {
+        "access.busy",
+        "access.limited",
         "bus.unavailable",
+        "http.unavailable",
         "node.unavailable",
         "store.full",
         "store.unavailable",

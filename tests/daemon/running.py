@@ -18,6 +18,7 @@ from contracts.subjects import control_subject
 from contracts.wire import Decoder, encode, utc_now
 from daemon.coordinator import run_coordinator
 from daemon.embedded.private_files import write_private
+from daemon.http.settings import HttpSettings
 from daemon.keys.master import MasterKey
 from daemon.reaper import ReaperSettings
 from daemon.scheduler import SchedulerSettings
@@ -58,6 +59,7 @@ def coordinator_settings(
     reaper: ReaperSettings = QUICK_REAPER,
     scheduler: SchedulerSettings = QUICK_SCHEDULER,
     url_lifetime_s: int = 60,
+    http: HttpSettings | None = None,
 ) -> CoordinatorSettings:
     """Settings whose files lie in `directory`; calling it again gives the same master key."""
     master, credentials = directory / "master.key", directory / "store.toml"
@@ -75,24 +77,25 @@ def coordinator_settings(
             url_lifetime_s=url_lifetime_s,
         ),
         master_key_file=str(master),
+        http=http,
         reaper=reaper,
         scheduler=scheduler,
     )
 
 
 @asynccontextmanager
-async def running_coordinator(
-    settings: CoordinatorSettings, *, now: Callable[[], datetime] = utc_now
-) -> AsyncIterator[None]:
-    """Ready on entering; stopped in order on leaving.  `now` is its wall clock."""
+async def running_coordinator(settings: CoordinatorSettings, *, now: Callable[[], datetime] = utc_now) -> AsyncIterator[str]:
+    """Ready on entering, with its URL where it listens for HTTP; stopped in order on leaving.  `now` is its wall clock."""
     stop, ready = asyncio.Event(), asyncio.Event()
-    task = asyncio.create_task(run_coordinator(settings, stop, ready=ready.set, now=now), name="coordinator")
+    urls: list[str] = []
+    run = run_coordinator(settings, stop, ready=ready.set, listening=urls.append, now=now)
+    task = asyncio.create_task(run, name="coordinator")
     waiting = asyncio.create_task(ready.wait())
     await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
     try:
         if task.done():
             task.result()
-        yield
+        yield urls[0] if urls else ""
     finally:
         waiting.cancel()
         stop.set()

@@ -12,13 +12,14 @@ from nats.errors import NoRespondersError
 from nats.errors import TimeoutError as NatsTimeoutError
 
 from contracts import control
-from contracts.events import Event, event_decoder
+from contracts.events import Event
 from contracts.policy.retention_policy import RetentionPolicy
 from contracts.policy.schedule import Off, Schedule
 from contracts.records import BackupRecord, DueRecord, RunState
 from contracts.services import PostgreSQLOptions
-from contracts.subjects import EVENTS_STREAM, control_subject
+from contracts.subjects import control_subject
 from daemon.settings import CoordinatorSettings
+from tests.daemon.events import stored_events
 from tests.daemon.robots import RobotAgent, robot
 from tests.daemon.running import Operator, SetClock, running_coordinator
 from tests.servers.nats import NatsServer
@@ -40,6 +41,8 @@ class Scene:
         self.operator = operator
         self.clock = clock
         self.robots = robots
+        self.url = ""
+        """Of the first coordinator, where it listens for HTTP."""
 
     @property
     def robot(self) -> RobotAgent:
@@ -148,12 +151,7 @@ class Scene:
 
     async def events(self, *types: str) -> list[Event]:
         """Everything that the events stream holds, or what is of these types, in order."""
-        js = self.operator.client.jetstream()
-        count = (await js.stream_info(EVENTS_STREAM)).state.messages
-        subscription = await js.subscribe("strongroom.event.>", stream=EVENTS_STREAM, ordered_consumer=True)
-        found = [event_decoder.decode((await subscription.next_msg(timeout=5)).data) for _ in range(count)]
-        await subscription.unsubscribe()
-        return [event for event in found if not types or event.type in types]
+        return await stored_events(self.operator.client, *types)
 
 
 @asynccontextmanager
@@ -173,8 +171,7 @@ async def scene(
     """
     clock = SetClock(start)
     async with AsyncExitStack() as stack:
-        for _ in range(coordinators):
-            await stack.enter_async_context(running_coordinator(settings, now=clock))
+        urls = [await stack.enter_async_context(running_coordinator(settings, now=clock)) for _ in range(coordinators)]
         operator = Operator(await stack.enter_async_context(nats_server.connect_operator()))
         if is_new:
             await operator.call(control.PROJECT_CREATE, msgspec.convert({"name": "acme", **quota}, control.ProjectCreate))
@@ -184,5 +181,6 @@ async def scene(
                 await operator.call(control.NODE_ADD, control.NodeRef(node=node))
             robots[node] = await stack.enter_async_context(robot(nats_server, node, "acme/orders"))
         made = Scene(operator, clock, robots)
+        made.url = urls[0] if urls else ""
         await made.alive()
         yield made

@@ -7,6 +7,7 @@ import io
 from typing import Any
 
 import aiohttp
+import zstandard
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
@@ -43,12 +44,14 @@ class SpeakingAgent:
         self.node = node
         self.instance = instance
         self.identity = Identity.generate()
+        self.version = "test"
+        self.started_at = utc_now()
 
     async def beat(self, running: list[RunRef] | None = None, services: dict[str, EngineHealth] | None = None) -> None:
         heartbeat = Heartbeat(
             sent_at=utc_now(),
-            started_at=utc_now(),
-            agent_version="test",
+            started_at=self.started_at,
+            agent_version=self.version,
             recipient=str(self.identity.recipient),
             services=services or {},
             running=running or [],
@@ -135,7 +138,7 @@ class SpeakingAgent:
             finished_at=utc_now(),
             artifacts=list(artifacts),
             summary={"databases": len(artifacts)},
-            sealed_inventory=sealed(b"", run.recipients),
+            sealed_inventory=sealed(zstandard.compress(b"{}"), run.recipients),
             tools={"pg_dump": "15"},
         )
 

@@ -79,7 +79,7 @@ async def goes(made: Scene, service: str = "orders", *, timeout_s: float = 10) -
 
 async def project_goes(made: Scene, project: str = "acme", *, timeout_s: float = 10) -> None:
     async def gone() -> bool:
-        projects = (await made.operator.call(control.PROJECT_LIST, control.Nothing())).projects
+        projects = (await made.operator.call(control.PROJECT_LIST, control.ProjectList())).projects
         return project not in {each.name for each in projects}
 
     await eventually(gone, timeout_s)

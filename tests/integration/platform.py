@@ -18,13 +18,13 @@ from nats.errors import TimeoutError as NatsTimeoutError
 from contracts import control
 from contracts.control import Verb
 from contracts.errors import Conflict
-from contracts.events import Event, event_decoder
+from contracts.events import Event
 from contracts.policy.schedule import Off
 from contracts.records import BackupRecord, RestoreRecord, RunState
 from contracts.services import PostgreSQLOptions
-from contracts.subjects import EVENTS_STREAM
 from daemon.embedded.private_files import write_private
 from daemon.keys.master import MasterKey
+from tests.daemon.events import stored_events
 from tests.daemon.running import Operator
 from tests.servers.nats import NatsServer
 from tests.servers.postgres import PostgresCluster
@@ -54,7 +54,7 @@ class Platform:
         self._processes: dict[str, ServerProcess] = {}
         write_private(directory / "master.key", MasterKey.generate().reveal())
 
-    def start_coordinator(self, name: str = "coordinator") -> ServerProcess:
+    def start_coordinator(self, name: str = "coordinator", **settings: Any) -> ServerProcess:
         """Returns when it answers."""
         server = self.bucket.server
         credentials = self.directory / "store.toml"
@@ -71,6 +71,7 @@ class Platform:
             },
             "reaper": self.reaper,
             "request_ack_wait_s": 2.0,
+            **settings,
         }
         return self._start(name, ["-m", "daemon"], config, "coordinator.ready")
 
@@ -256,10 +257,4 @@ class PlatformOperator(Operator):
         return await eventually(has_ended, 60)
 
     async def stored_events(self) -> list[Event]:
-        """Everything that the events stream holds, read as any client reads it."""
-        js = self.client.jetstream()
-        count = (await js.stream_info(EVENTS_STREAM)).state.messages
-        subscription = await js.subscribe("strongroom.event.>", stream=EVENTS_STREAM, ordered_consumer=True)
-        events = [event_decoder.decode((await subscription.next_msg(timeout=5)).data) for _ in range(count)]
-        await subscription.unsubscribe()
-        return events
+        return await stored_events(self.client)

@@ -18,12 +18,10 @@ import pymysql
 from pymysql.connections import Connection
 from pymysql.cursors import Cursor
 
-from daemon.embedded.ports import free_ports
-from tests.servers.process import ServerFailed, ServerProcess
+from tests.servers.process import ServerFailed, ServerProcess, start_on_free_ports
 from tests.servers.tools import ToolMissing, tool
 
 _UNPRIVILEGED_USERS: Final = ("mysql", "nobody")
-_START_ATTEMPTS: Final = 5
 _SETTINGS: Final = {
     "innodb-flush-log-at-trx-commit": "0",
     "innodb-flush-method": "nosync",
@@ -71,14 +69,10 @@ class MariaDBServer:
         is_new = not self.data_dir.exists()
         if is_new:
             make_data_dir(self.data_dir, tmp)
-        for attempt in range(1, _START_ATTEMPTS + 1):
-            port = self.port or free_ports(1)[0]
-            try:
-                self._run(port)
-                break
-            except ServerFailed as exc:
-                if self.port or attempt == _START_ATTEMPTS or "Address already in use" not in str(exc):
-                    raise
+        if self.port:
+            self._run(self.port)
+        else:
+            start_on_free_ports(1, lambda ports: self._run(ports[0]))
         if is_new:
             with self.connect(password="") as connection, connection.cursor() as cursor:
                 cursor.execute("ALTER USER root@localhost IDENTIFIED BY %s", (self.password,))

@@ -18,12 +18,9 @@ from nats.aio.client import Client
 from daemon.embedded.binaries import NATS_SERVER, find_program
 from daemon.embedded.nats_config import RELOADS, NatsSettings, NodeAccess, inbox_prefix, render_config
 from daemon.embedded.nkey_files import ensure_user_seed
-from daemon.embedded.ports import free_ports
 from daemon.embedded.private_files import write_private
-from tests.servers.process import ServerFailed, ServerProcess
+from tests.servers.process import ServerProcess, start_on_free_ports
 from tests.servers.waiting import eventually_blocking
-
-_START_ATTEMPTS = 5
 
 
 async def settle(client: Client) -> None:
@@ -71,16 +68,8 @@ class NatsServer:
         """Starts the server, again on the port it had before."""
         if self.port:
             self._process.start(self._answers)
-            return
-        for attempt in range(1, _START_ATTEMPTS + 1):
-            (self.port,) = free_ports(1)
-            self._write_config()
-            try:
-                self._process.start(self._answers)
-                return
-            except ServerFailed as exc:
-                if attempt == _START_ATTEMPTS or "address already in use" not in str(exc):
-                    raise
+        else:
+            start_on_free_ports(1, self._start_on)
 
     def stop(self) -> None:
         self._process.stop()
@@ -172,6 +161,11 @@ class NatsServer:
 
     def _set_node_seeds(self, nodes: Iterable[str]) -> None:
         self.node_seeds = {node: self.directory / f"node-{node}.nk" for node in nodes}
+
+    def _start_on(self, ports: list[int]) -> None:
+        (self.port,) = ports
+        self._write_config()
+        self._process.start(self._answers)
 
     def _write_config(self) -> None:
         settings = NatsSettings(

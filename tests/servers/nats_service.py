@@ -14,8 +14,7 @@ import nats
 from nats.aio.client import Client
 
 from daemon.embedded.binaries import NATS_SERVER, find_program
-from daemon.embedded.ports import free_ports
-from tests.servers.process import ServerFailed, ServerProcess
+from tests.servers.process import ServerProcess, start_on_free_ports
 
 DEPLOY: Final = Path(__file__).parents[2] / "deploy" / "nats"
 APP: Final = "app"
@@ -30,7 +29,6 @@ _SYSTEM: Final = "system"
 PASSWORDS: Final = {
     name: f"pass-{name}-8f2c6d" for name in (APP, BACKUP, RESTORE, STRANGER, POWERLESS, "tight", "other", _SYSTEM)
 }
-_START_ATTEMPTS: Final = 5
 
 
 class NatsService:
@@ -69,16 +67,8 @@ class NatsService:
         """Starts the server, again on the port it had before."""
         if self.port:
             self._process.start(self._answers)
-            return
-        for attempt in range(1, _START_ATTEMPTS + 1):
-            (self.port,) = free_ports(1)
-            self._write_config()
-            try:
-                self._process.start(self._answers)
-                return
-            except ServerFailed as exc:
-                if attempt == _START_ATTEMPTS or "address already in use" not in str(exc):
-                    raise
+        else:
+            start_on_free_ports(1, self._start_on)
 
     def stop(self) -> None:
         self._process.stop()
@@ -117,14 +107,16 @@ class NatsService:
                 )
         return len(victims)
 
-    def log_text(self) -> str:
-        return self._process.log_path.read_text(errors="replace")
-
     async def _connections(self) -> list[dict[str, Any]]:
         async with self.connect(_SYSTEM) as client:
             answer = await client.request("$SYS.REQ.SERVER.PING.CONNZ", b"{}", timeout=5)
         found: list[dict[str, Any]] = json.loads(answer.data)["data"]["connections"]
         return found
+
+    def _start_on(self, ports: list[int]) -> None:
+        (self.port,) = ports
+        self._write_config()
+        self._process.start(self._answers)
 
     def _write_config(self) -> None:
         def user(name: str, rest: str = "") -> str:

@@ -17,11 +17,9 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from daemon.embedded.ports import free_ports
-from tests.servers.process import ServerFailed, ServerProcess
+from tests.servers.process import ServerFailed, ServerProcess, start_on_free_ports
 from tests.servers.tools import ToolMissing, pg_bin, tool
 
-_START_ATTEMPTS = 5
 _UNPRIVILEGED_USER = "postgres"
 
 
@@ -84,15 +82,10 @@ class PostgresCluster:
         """Makes the cluster if there is none, and starts it; again on the port it had before."""
         if not self.data_dir.exists():
             self._initialise()
-        for attempt in range(1, _START_ATTEMPTS + 1):
-            port = self.port or free_ports(1)[0]
-            try:
-                self._run(port)
-                self.port = port
-                return
-            except ServerFailed as exc:
-                if self.port or attempt == _START_ATTEMPTS or "Address already in use" not in str(exc):
-                    raise
+        if self.port:
+            self._run(self.port)
+        else:
+            start_on_free_ports(1, lambda ports: self._run(ports[0]))
 
     def stop(self) -> None:
         """Orderly: open transactions are rolled back, a checkpoint is written."""
@@ -173,6 +166,7 @@ class PostgresCluster:
             "postgres", argv, directory=self.directory, env=_environment(), parent_death_signal="QUIT"
         )
         self._process.start(lambda: self._accepts(port))
+        self.port = port
 
     def _accepts(self, port: int) -> bool:
         command = [pg_bin("pg_isready"), "-q", "-h", self.host, "-p", str(port), "-t", "2"]

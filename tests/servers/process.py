@@ -12,8 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from daemon.embedded.ports import free_ports
+
 _TAIL_BYTES: Final = 4000
 _POLL_S: Final = 0.02
+_START_ATTEMPTS: Final = 5
 
 
 class ServerFailed(Exception):
@@ -111,6 +114,17 @@ class ServerProcess:
             if time.monotonic() > deadline:
                 raise ServerFailed(f"{self.name} was not ready after {timeout_s} s:\n{self.log_tail()}")
             time.sleep(_POLL_S)
+
+
+def start_on_free_ports(count: int, start: Callable[[list[int]], None]) -> None:
+    """Calls `start` with ports that nobody listens on, and with others while it fails since somebody was quicker."""
+    for attempt in range(1, _START_ATTEMPTS + 1):
+        try:
+            start(free_ports(count))
+            return
+        except ServerFailed as exc:
+            if attempt == _START_ATTEMPTS or "address already in use" not in str(exc).lower():
+                raise
 
 
 def is_alive(pid: int) -> bool:

@@ -18,7 +18,6 @@ from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
 
 from daemon.embedded.binaries import WEED, find_program
-from daemon.embedded.ports import free_ports
 from daemon.embedded.private_files import make_private_dir, write_private
 from daemon.embedded.store_config import (
     REGION,
@@ -33,14 +32,13 @@ from daemon.embedded.store_config import (
 )
 from daemon.embedded.store_security import write_security
 from tests.servers.directories import STRAY_FILES
-from tests.servers.process import ServerFailed, ServerProcess
+from tests.servers.process import ServerProcess, start_on_free_ports
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
 
 TINY = StoreLimits(volume_size_mb=8, max_volumes=4)
 """A store that is full after some 20 MB: `s3_factory(TINY)`."""
-_START_ATTEMPTS = 5
 _PROBE_BUCKET = "probe"
 _CONFIG = AioConfig(
     signature_version="s3v4",
@@ -87,15 +85,8 @@ class S3Server:
         """Starts the server, again on the ports it had before, and waits until it serves requests (about 3 s)."""
         if self._ports is not None:
             self._run(self._ports)
-            return
-        for attempt in range(1, _START_ATTEMPTS + 1):
-            ports = StorePorts.of(free_ports(StorePorts.COUNT))
-            try:
-                self._run(ports)
-                return
-            except ServerFailed as exc:
-                if attempt == _START_ATTEMPTS or "address already in use" not in str(exc):
-                    raise
+        else:
+            start_on_free_ports(StorePorts.COUNT, lambda ports: self._run(StorePorts.of(ports)))
 
     def kill(self) -> None:
         """Ends the server at once.  An orderly end takes it 15 s, which no test has to spare."""

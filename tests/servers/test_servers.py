@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from tests.servers.directories import sweep
 from tests.servers.nats import NatsServer
 from tests.servers.postgres import Database, PostgresCluster, PostgresFactory
-from tests.servers.process import is_alive
+from tests.servers.process import ServerFailed, is_alive, start_on_free_ports
 from tests.servers.s3 import TINY, Bucket, S3Factory, S3Server
 from tests.servers.waiting import eventually, eventually_blocking
 
@@ -125,3 +125,27 @@ def test_a_test_run_that_is_killed_takes_its_servers_with_it() -> None:
     eventually_blocking(lambda: not is_alive(int(nats_pid)) and not is_alive(int(postgres_pid)))
     sweep()
     assert not any(Path(directory).exists() for directory in directories)
+
+
+def test_a_port_that_somebody_else_was_quicker_to_take_is_given_up_for_another() -> None:
+    tried: list[int] = []
+
+    def start(ports: list[int]) -> None:
+        tried.extend(ports)
+        if len(tried) < 3:
+            raise ServerFailed("bind: Address already in use")
+
+    start_on_free_ports(1, start)
+    assert len(set(tried)) == 3
+
+
+def test_a_server_that_fails_for_another_reason_is_not_started_again() -> None:
+    tried: list[int] = []
+
+    def start(ports: list[int]) -> None:
+        tried.extend(ports)
+        raise ServerFailed("no room")
+
+    with pytest.raises(ServerFailed, match="no room"):
+        start_on_free_ports(2, start)
+    assert len(tried) == 2

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from pathlib import Path
+from typing import Unpack
 
 from agents.drivers.base import (
     BackupPlan,
     Capabilities,
     Confirm,
-    DriverDefaults,
     DumpSource,
     PlannedArtifact,
     RestoreSink,
     confirmed,
 )
+from agents.drivers.defaults import Directories, DriverDefaults
 from agents.drivers.elasticsearch import planning
 from agents.drivers.elasticsearch.check import check_restore, index_of, stream_of
 from agents.drivers.elasticsearch.cluster import open_cluster
@@ -33,7 +33,7 @@ from contracts.records import ArtifactRecord, EngineHealth, RestoreTarget
 from contracts.services import ElasticsearchOptions
 
 
-class ElasticsearchDriver(DriverDefaults):
+class ElasticsearchDriver(DriverDefaults[ElasticsearchConnection, ElasticsearchOptions]):
     """One cluster, Elasticsearch or OpenSearch.  Holds no connection: each call stands for itself."""
 
     reading: Reading | None = None
@@ -43,19 +43,15 @@ class ElasticsearchDriver(DriverDefaults):
         self,
         connection: ElasticsearchConnection,
         options: ElasticsearchOptions | None = None,
-        *,
-        runtime_dir: Path,
-        work_dir: Path,
+        **directories: Unpack[Directories],
     ) -> None:
-        del runtime_dir, work_dir  # nothing touches this host's disk
-        self._connection = connection
-        self._options = options or ElasticsearchOptions()
+        super().__init__(connection, options or ElasticsearchOptions(), directories)
         self._generations: dict[tuple[str, str], set[str]] = {}
         """By run and data stream: what its restore has put in place so far."""
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(select=True, rename=True)
+        return Capabilities(rename=True)
 
     async def health(self) -> EngineHealth:
         return await look_at_health(self._connection, self._options)

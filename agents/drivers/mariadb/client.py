@@ -18,7 +18,7 @@ from agents.drivers.mariadb.connection import MariaDBConnection
 from agents.drivers.mariadb.errors import client_redactor, load_failed, no_answer_in_time, statement_failed
 from agents.drivers.mariadb.option_file import login
 from agents.drivers.mariadb.tools import find_program
-from agents.processes import Child, Command, OutputTooLargeError, run, start, until_writable
+from agents.processes import Child, Command, OutputTooLargeError, run, start, write_all
 from contracts.errors import RunFailed
 
 T = TypeVar("T")
@@ -187,15 +187,11 @@ class Loader:
 
     async def write(self, data: bytes) -> None:
         """Raises: RunFailed `restore.failed` with the client's words, if it wants no more."""
-        view = memoryview(data)
-        while view:
-            try:
-                view = view[os.write(self._child.stdin_fd, view) :]
-            except BlockingIOError:
-                await until_writable(self._child.stdin_fd)
-            except BrokenPipeError:
-                await self.finish()
-                raise RunFailed("restore.failed", f"the mariadb client stopped reading {self._name!r} early") from None
+        try:
+            await write_all(self._child.stdin_fd, data)
+        except BrokenPipeError:
+            await self.finish()
+            raise RunFailed("restore.failed", f"the mariadb client stopped reading {self._name!r} early") from None
 
     async def finish(self) -> None:
         """Returns when all that was written has been executed.  Raises: RunFailed `restore.failed`, `engine.*`."""

@@ -18,13 +18,14 @@ from agents.drivers.mariadb.attributes import parse_attributes
 from agents.drivers.mariadb.client import Client
 from agents.drivers.mariadb.databases import REPLACED as REPLACED_MARK
 from agents.drivers.mariadb.databases import UNFINISHED, Names, create_scratch, drop_databases
-from agents.drivers.mariadb.naming import REPLACED, RESTORING, prefix_of, replaced_name, scratch_name, target_names
+from agents.drivers.mariadb.naming import UNFINISHED_NAMES, target_names
 from agents.drivers.mariadb.objects import schemas_beginning
 from agents.drivers.mariadb.placing import Placing
 from agents.drivers.mariadb.server import look_at_server
 from agents.drivers.mariadb.splitting import DumpSplitter
 from agents.drivers.mariadb.tools import find_program
 from agents.drivers.pipes import PipedRestore, PipeReader, piped_restore
+from agents.drivers.renaming import REPLACED, RESTORING
 from agents.processes import Command, run, uncancelled
 from contracts.errors import Corrupt, RunFailed
 from contracts.records import ArtifactRecord, Attributes, RestoreTarget
@@ -43,7 +44,12 @@ async def start_database_restore(
     rename = {name: new for name, new in target.rename.items() if name == artifact.name}
     facts = await look_at_server(client)
     name = target_names([artifact], _renaming(target, rename), lower_case=facts.lower_case_table_names > 0)[artifact.name]
-    names = Names(target=name, scratch=scratch_name(name, run_id), replaced=replaced_name(name, run_id), run_id=run_id)
+    names = Names(
+        target=name,
+        scratch=UNFINISHED_NAMES.scratch(name, run_id),
+        replaced=UNFINISHED_NAMES.replaced(name, run_id),
+        run_id=run_id,
+    )
     await drop_databases(client, await leftovers(client, name, RESTORING, UNFINISHED))
     knows_sandbox = await _knows_sandbox(client)
     exchange = Placing(client, names, attributes, replace=target.replace)
@@ -78,7 +84,7 @@ async def start_database_restore(
 
 async def leftovers(client: Client, target: str, infix: str, mark: str) -> list[str]:
     """Databases of earlier restores to this target that were cut off, by name and by our mark."""
-    found = await schemas_beginning(client, prefix_of(target, infix))
+    found = await schemas_beginning(client, UNFINISHED_NAMES.prefix(target, infix))
     return [schema.name for schema in found if schema.comment.startswith(mark)]
 
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, Unpack
 
 from agents.drivers.base import (
     BackupPlan,
     Capabilities,
     Confirm,
-    DriverDefaults,
     DumpSource,
     PlannedArtifact,
     RestoreSink,
     Scratch,
     confirmed,
 )
+from agents.drivers.defaults import Directories, DriverDefaults
 from agents.drivers.mariadb import planning
 from agents.drivers.mariadb.attributes import DATADIR_KIND, USERS_KIND
 from agents.drivers.mariadb.check import check_restore, goes_into_server
@@ -34,25 +34,20 @@ from agents.drivers.mariadb.users_restore import start_users_check, start_users_
 from contracts.records import ArtifactRecord, EngineHealth, RestoreTarget
 from contracts.services import MariaDBOptions
 
-_PHYSICAL: Final = Capabilities(select=True, directory=True, scratch=True)
-_LOGICAL: Final = Capabilities(select=True, rename=True, scratch=True)
+_PHYSICAL: Final = Capabilities(directory=True, scratch=True)
+_LOGICAL: Final = Capabilities(rename=True, scratch=True)
 
 
-class MariaDBDriver(DriverDefaults):
+class MariaDBDriver(DriverDefaults[MariaDBConnection, MariaDBOptions]):
     """One server.  Each call stands for itself, but for the position of a physical backup, known only at its end."""
 
     def __init__(
         self,
         connection: MariaDBConnection,
         options: MariaDBOptions | None = None,
-        *,
-        runtime_dir: Path,
-        work_dir: Path,
+        **directories: Unpack[Directories],
     ) -> None:
-        self._connection = connection
-        self._options = options or MariaDBOptions()
-        self._runtime_dir = runtime_dir
-        self._work_dir = work_dir
+        super().__init__(connection, options or MariaDBOptions(), directories)
         self._position: dict[str, str] = {}
 
     @property
@@ -104,7 +99,7 @@ class MariaDBDriver(DriverDefaults):
 
     def scratch(self, directory: Path) -> AbstractAsyncContextManager[Scratch]:
         def make_driver(connection: MariaDBConnection) -> MariaDBDriver:
-            return MariaDBDriver(connection, self._options, runtime_dir=self._runtime_dir, work_dir=self._work_dir)
+            return MariaDBDriver(connection, self._options, **self._directories)
 
         return start_scratch(
             directory, self._connection, self._options, runtime_dir=self._runtime_dir, make_driver=make_driver

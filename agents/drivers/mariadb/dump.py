@@ -20,7 +20,7 @@ from agents.drivers.mariadb.option_file import login
 from agents.drivers.mariadb.quoting import quote_account
 from agents.drivers.mariadb.server import ServerFacts, look_at_grants, look_at_server
 from agents.drivers.mariadb.tools import PACKAGES, find_program
-from agents.drivers.program_dump import ProgramDump
+from agents.drivers.programs import ProgramDump
 from agents.processes import Child, Command, start
 from contracts.errors import RunFailed
 from contracts.services import MariaDBOptions
@@ -60,12 +60,7 @@ class MariaDBDump(ProgramDump):
                 else dump_failed(status, words, connection, self._artifact.name)
             )
         why = missing_backup_mark(plain_bytes, head, words) if physical else missing_dump_mark(plain_bytes, tail)
-        if why:
-            raise RunFailed(
-                "dump.incomplete",
-                f"{program} ended well, but its dump of {self._artifact.name!r} is not whole: {why}",
-                detail=words or None,
-            )
+        self.require_whole(f"dump of {self._artifact.name!r}", why)
         if physical:
             self._note(position_in(words))
         left_out = [

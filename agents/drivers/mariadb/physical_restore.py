@@ -26,7 +26,8 @@ from agents.drivers.mariadb.datadir import Datadir, look_at_datadir, owner_for, 
 from agents.drivers.mariadb.dump import BACKUP_MARK, position_in
 from agents.drivers.mariadb.server import look_at_server
 from agents.drivers.mariadb.tools import Tool, find_program, find_tool, require_same_series
-from agents.processes import Child, Command, start
+from agents.drivers.programs import ProgramRestore
+from agents.processes import Child, Command, ExitStatus, start
 from contracts.errors import Corrupt, RunFailed, StrongroomError
 from contracts.records import ArtifactRecord, Attributes, RestoreTarget
 
@@ -76,54 +77,42 @@ async def _present_datadir(client: Client) -> Datadir | None:
         return None
 
 
-class DatadirRestore:
+class DatadirRestore(ProgramRestore):
     """`RestoreSink` of a data directory."""
 
     def __init__(
         self, child: Child, plan: PhysicalPlan, tree: StagedTree, artifact: ArtifactRecord, confirm: Confirm
     ) -> None:
-        self._child = child
+        super().__init__(child, confirm)
         self._plan = plan
         self._tree = tree
         self._artifact = artifact
-        self._confirm = confirm
-        self._outcome: Attributes | None = None
+        self._outside: list[str] = []
+        self._position: Attributes = {}
 
-    @property
-    def fd(self) -> int:
-        return self._child.stdin_fd
-
-    def close_input(self) -> None:
-        self._child.close_stdin()
-
-    async def finish(self) -> Attributes:
-        """Raises: RunFailed `restore.failed`; Corrupt; Conflict `restore.target_not_empty` when the target filled up
-        meanwhile."""
-        if self._outcome is not None:
-            return self._outcome
-        self.close_input()
-        await self._require_extracted()
+    async def accept(self, status: ExitStatus) -> None:
+        """Raises: RunFailed `restore.failed`; Corrupt."""
+        self._require_extracted(status)
         await self._prepare()
-        outside = await asyncio.to_thread(_forget_other_places, self._tree.path)
-        position = await asyncio.to_thread(_read_position, self._tree.path)
+        self._outside = await asyncio.to_thread(_forget_other_places, self._tree.path)
+        self._position = await asyncio.to_thread(_read_position, self._tree.path)
         await asyncio.to_thread(_give, self._tree.path, self._plan.owner, self._plan.directory)
-        await self._confirm()
-        # Looked at once more: hours may have passed since the check.
+
+    async def place(self) -> Attributes:
+        """Raises: Conflict `restore.target_not_empty` when the target filled up meanwhile; RunFailed `restore.failed`."""
         require_free(self._plan.directory, replace=self._plan.replace)
         await asyncio.to_thread(require_unused, self._plan.directory)
         await self._tree.place(replace=self._plan.replace)
         warnings = []
         if self._plan.owner is None and os.geteuid() == 0:
             warnings.append(f"{self._plan.directory} belongs to root: give it to the user that mariadbd runs as")
-        if outside:
-            warnings.append(f"tables that lay outside the data directory are inside now: {', '.join(outside[:10])}")
+        if self._outside:
+            warnings.append(f"tables that lay outside the data directory are inside now: {', '.join(self._outside[:10])}")
         place = str(self._plan.directory)
-        self._outcome = {"in_place": place, "directory": place, **position, "warnings": warnings}
-        log.info("restore.in_place", directory=str(self._plan.directory))
-        return self._outcome
+        log.info("restore.in_place", directory=place)
+        return {"in_place": place, "directory": place, **self._position, "warnings": warnings}
 
-    async def _require_extracted(self) -> None:
-        status = await self._child.wait()
+    def _require_extracted(self, status: ExitStatus) -> None:
         if status.ok and (self._tree.path / "xtrabackup_info").exists():  # which comes last
             return
         what = f"the data directory in artifact {self._artifact.name!r} could not be extracted: mbstream {status}"

@@ -19,7 +19,8 @@ from typing import Final
 
 from agents.drivers.mariadb.connection import MariaDBConnection
 from agents.drivers.mariadb.tools import find_program
-from agents.processes import Child, Command, run, start
+from agents.drivers.scratch import until_ready
+from agents.processes import Command, run, start
 from contracts.errors import RunFailed
 
 _USERS: Final = ("mysql", "nobody")
@@ -47,7 +48,6 @@ _SETTINGS: Final = (
     "--innodb-flush-method=nosync",
     "--innodb-doublewrite=OFF",
 )
-_POLL_S: Final = 0.03
 _START_TIMEOUT_S: Final = 3600.0
 """A restored directory may have much to roll back."""
 _INSTALL_TIMEOUT_S: Final = 120.0
@@ -183,24 +183,10 @@ async def private_server(
         async with start(command) as server:
             # Our own descriptor, as our programs see it.
             socket = f"/proc/{os.getpid()}/fd/{room_fd}/{_SOCKET}"
-            await _until_ready(server, socket)
+            await until_ready(server, lambda: _answers(socket), timeout_s=_START_TIMEOUT_S)
             yield MariaDBConnection(user="root", socket=socket, bin_dir=bin_dir)
     finally:
         os.close(room_fd)
-
-
-async def _until_ready(server: Child, socket: str) -> None:
-    try:
-        async with asyncio.timeout(_START_TIMEOUT_S):
-            while server.running and not await _answers(socket):  # noqa: ASYNC110 - it tells nobody else
-                await asyncio.sleep(_POLL_S)
-    except TimeoutError:
-        what = f"the scratch server was not ready after {_START_TIMEOUT_S:g} s"
-        raise RunFailed("restore.failed", what, detail=server.stderr or None) from None
-    if not server.running:
-        status = await server.wait()
-        what = f"the scratch server {status} instead of taking connections: its own words are below"
-        raise RunFailed("restore.failed", what, detail=server.stderr or None)
 
 
 async def _answers(socket: str) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,11 +17,10 @@ from agents.drivers.mariadb.planning import take_inventory
 from agents.drivers.mariadb.private_server import make_datadir, private_server
 from agents.drivers.mariadb.server import look_at_server
 from agents.drivers.mariadb.tools import find_program
-from agents.processes import uncancelled
+from agents.drivers.scratch import SCRATCH_TARGET, emptied
 from contracts.records import RestoreTarget
 from contracts.services import MariaDBOptions
 
-_NOBODY: Final = "scratch"
 _DATADIR: Final = "data"
 _ROOM: Final = "room"
 
@@ -74,31 +71,19 @@ async def start_scratch(
     """Raises: RunFailed `engine.tool_missing`, `restore.failed`."""
     bin_dir = connection.bin_dir
     find_program("mariadbd", bin_dir)
-    try:
+    async with emptied(directory):
         if options.method == "physical":
             nowhere = MariaDBConnection(
                 user="root", socket=str(directory / "none"), bin_dir=bin_dir, restore_dir=str(directory)
             )
-            scratch = MariaDBScratch(make_driver(nowhere), _target(str(directory / _DATADIR)), None, directory)
+            target = msgspec.structs.replace(SCRATCH_TARGET, directory=str(directory / _DATADIR))
+            scratch = MariaDBScratch(make_driver(nowhere), target, None, directory)
             scratch.options, scratch.bin_dir, scratch.runtime_dir = options, bin_dir, runtime_dir
             yield scratch
         else:
             datadir = directory / _DATADIR
             await make_datadir(datadir, bin_dir)
             async with private_server(datadir, directory / _ROOM, bin_dir) as private:
-                scratch = MariaDBScratch(make_driver(private), _target(), private, directory)
+                scratch = MariaDBScratch(make_driver(private), SCRATCH_TARGET, private, directory)
                 scratch.options, scratch.bin_dir, scratch.runtime_dir = options, bin_dir, runtime_dir
                 yield scratch
-    finally:
-        await uncancelled(asyncio.to_thread(_clear, directory), name="scratch:clear")
-
-
-def _target(directory: str = "") -> RestoreTarget:
-    return msgspec.convert(
-        {"project": _NOBODY, "service": _NOBODY, "node": _NOBODY, "directory": directory}, type=RestoreTarget
-    )
-
-
-def _clear(directory: Path) -> None:
-    for entry in directory.iterdir():
-        shutil.rmtree(entry, ignore_errors=True) if entry.is_dir() else entry.unlink()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Unpack
 
 import msgspec
 
@@ -12,13 +13,13 @@ from agents.drivers.base import (
     BackupPlan,
     Capabilities,
     Confirm,
-    DriverDefaults,
     DumpSource,
     PlannedArtifact,
     RestoreSink,
     Scratch,
     confirmed,
 )
+from agents.drivers.defaults import Directories, DriverDefaults
 from agents.drivers.meilisearch.api import open_api
 from agents.drivers.meilisearch.connection import MeilisearchConnection
 from agents.drivers.meilisearch.health import look_at_health
@@ -34,21 +35,16 @@ from contracts.records import ArtifactRecord, EngineHealth, RestoreTarget
 from contracts.services import MeilisearchOptions
 
 
-class MeilisearchDriver(DriverDefaults):
+class MeilisearchDriver(DriverDefaults[MeilisearchConnection, MeilisearchOptions]):
     """One instance.  While a backup holds, its dump lies in the instance's dump directory."""
 
     def __init__(
         self,
         connection: MeilisearchConnection,
         options: MeilisearchOptions | None = None,
-        *,
-        runtime_dir: Path,
-        work_dir: Path,
+        **directories: Unpack[Directories],
     ) -> None:
-        self._connection = connection
-        self._options = options or MeilisearchOptions()
-        self._runtime_dir = runtime_dir
-        self._work_dir = work_dir
+        super().__init__(connection, options or MeilisearchOptions(), directories)
         self._made: MadeDump | None = None
 
     @property
@@ -115,5 +111,5 @@ class MeilisearchDriver(DriverDefaults):
             return super().scratch(directory)
         program = require_program(self._connection.bin_dir)
         connection = msgspec.structs.replace(self._connection, restore_dir=str(directory))
-        driver = MeilisearchDriver(connection, self._options, runtime_dir=self._runtime_dir, work_dir=self._work_dir)
+        driver = MeilisearchDriver(connection, self._options, **self._directories)
         return scratch_instance(driver, directory, program, timeout_s=self._options.timeout_s)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from agents.drivers.base import Driver, Scratch
 from agents.drivers.meilisearch.planning import describe
-from agents.drivers.meilisearch.program import launched, remove_tree
-from agents.processes import uncancelled
+from agents.drivers.meilisearch.program import launched
+from agents.drivers.scratch import SCRATCH_TARGET, emptied
 from contracts.errors import RunFailed
-from contracts.records import RestoreTarget
 
 _RESTORED = "restored"
 
@@ -23,7 +23,7 @@ class MeilisearchScratch:
 
     def __init__(self, driver: Driver, directory: Path, program: str, timeout_s: float) -> None:
         self.driver = driver
-        self.target = RestoreTarget(project="scratch", service="scratch", node="scratch", directory=_RESTORED)
+        self.target = msgspec.structs.replace(SCRATCH_TARGET, directory=_RESTORED)
         self._directory = directory
         self._program = program
         self._timeout_s = timeout_s
@@ -41,7 +41,5 @@ class MeilisearchScratch:
 @asynccontextmanager
 async def scratch_instance(driver: Driver, directory: Path, program: str, *, timeout_s: float) -> AsyncIterator[Scratch]:
     """`driver` restores below `directory`, which is empty again afterwards."""
-    try:
+    async with emptied(directory):
         yield MeilisearchScratch(driver, directory, program, timeout_s)
-    finally:
-        await uncancelled(asyncio.to_thread(remove_tree, directory), name="meilisearch:scratch:remove")

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 from agents.drivers.base import (
     BackupPlan,
     Capabilities,
     Confirm,
-    Driver,
-    DriverDefaults,
     DumpSource,
     PlannedArtifact,
     RestoreSink,
     Scratch,
     confirmed,
 )
+from agents.drivers.defaults import Directories, DriverDefaults
 from agents.drivers.nats.attributes import parse_attributes
 from agents.drivers.nats.check import check_restore
 from agents.drivers.nats.connection import NATSConnection
@@ -30,11 +28,12 @@ from agents.drivers.nats.restore import start_restore
 from agents.drivers.nats.scratch import scratch_server
 from agents.drivers.nats.session import open_session
 from agents.drivers.nats.streams import StreamState
+from agents.drivers.scratch import ScratchServer
 from contracts.records import ArtifactRecord, EngineHealth, RestoreTarget
 from contracts.services import NATSOptions
 
 
-class NATSDriver(DriverDefaults):
+class NATSDriver(DriverDefaults[NATSConnection, NATSOptions]):
     """The JetStream streams of one account.  Holds no connection: each call makes its own."""
 
     def __init__(
@@ -42,22 +41,18 @@ class NATSDriver(DriverDefaults):
         connection: NATSConnection,
         options: NATSOptions | None = None,
         *,
-        runtime_dir: Path,
-        work_dir: Path,
         isolated: bool = False,
+        **directories: Unpack[Directories],
     ) -> None:
         """`isolated`: restored streams take from no others and give to none, as it has to be in a rehearsal."""
-        self._connection = connection
-        self._options = options or NATSOptions()
-        self._runtime_dir = runtime_dir
-        self._work_dir = work_dir
+        super().__init__(connection, options or NATSOptions(), directories)
         self._isolated = isolated
         self._taken: dict[str, StreamState] = {}
         """What the snapshots of the backup under way hold, by stream."""
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(select=True, rename=True, scratch=True)
+        return Capabilities(rename=True, scratch=True)
 
     async def health(self) -> EngineHealth:
         return await look_at_health(self._connection, self._options)
@@ -101,13 +96,4 @@ class NATSDriver(DriverDefaults):
     async def scratch(self, directory: Path) -> AsyncIterator[Scratch]:
         async with scratch_server(directory) as connection:
             driver = NATSDriver(connection, NATSOptions(), runtime_dir=directory, work_dir=self._work_dir, isolated=True)
-            yield _ScratchServer(driver=driver, target=RestoreTarget(project="", service="", node=""))
-
-
-@dataclass
-class _ScratchServer:
-    driver: Driver
-    target: RestoreTarget
-
-    async def inventory(self) -> Any:
-        return (await self.driver.plan_backup()).inventory
+            yield ScratchServer(driver)

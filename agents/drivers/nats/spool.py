@@ -22,11 +22,6 @@ class SegmentSpool:
         self._changed = asyncio.Event()
         self._ended = False
 
-    @property
-    def on_disk_bytes(self) -> int:
-        """At the moment."""
-        return sum(each.size_bytes for each in self._waiting if isinstance(each, UnnamedFile))
-
     async def put(self, segment: bytes | bytearray) -> None:
         """Raises: RunFailed `spool.full`, `agent.internal`."""
         if not self._waiting:

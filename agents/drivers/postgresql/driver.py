@@ -9,19 +9,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, Unpack
 
 from agents.drivers.base import (
     BackupPlan,
     Capabilities,
     Confirm,
-    DriverDefaults,
     DumpSource,
     PlannedArtifact,
     RestoreSink,
     Scratch,
     confirmed,
 )
+from agents.drivers.defaults import Directories, DriverDefaults
 from agents.drivers.postgresql import planning, rehearsal
 from agents.drivers.postgresql.attributes import GLOBALS_KIND
 from agents.drivers.postgresql.check import check_restore
@@ -40,25 +40,20 @@ from contracts.errors import RunFailed
 from contracts.records import ArtifactRecord, EngineHealth, RestoreTarget
 from contracts.services import PostgreSQLOptions
 
-_LOGICAL: Final = Capabilities(select=True, rename=True, skip_roles=True, scratch=True)
+_LOGICAL: Final = Capabilities(rename=True, skip_roles=True, scratch=True)
 _PHYSICAL: Final = Capabilities(directory=True, scratch=True)
 
 
-class PostgreSQLDriver(DriverDefaults):
+class PostgreSQLDriver(DriverDefaults[PostgreSQLConnection, PostgreSQLOptions]):
     """One cluster.  Each call stands for itself, but for the counts of a backup that is held."""
 
     def __init__(
         self,
         connection: PostgreSQLConnection,
         options: PostgreSQLOptions | None = None,
-        *,
-        runtime_dir: Path,
-        work_dir: Path,
+        **directories: Unpack[Directories],
     ) -> None:
-        self._connection = connection
-        self._options = options or PostgreSQLOptions()
-        self._runtime_dir = runtime_dir
-        self._work_dir = work_dir
+        super().__init__(connection, options or PostgreSQLOptions(), directories)
         self._tally: Tally | None = None
 
     @property
@@ -137,7 +132,7 @@ class PostgreSQLDriver(DriverDefaults):
         return Psql(self._connection, self._runtime_dir, restores=restores)
 
     def _scratch_driver(self, connection: PostgreSQLConnection) -> _ScratchDriver:
-        return _ScratchDriver(connection, self._options, runtime_dir=self._runtime_dir, work_dir=self._work_dir)
+        return _ScratchDriver(connection, self._options, **self._directories)
 
 
 class _ScratchDriver(PostgreSQLDriver):

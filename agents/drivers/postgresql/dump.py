@@ -22,7 +22,7 @@ from agents.drivers.postgresql.quoting import database_conninfo
 from agents.drivers.postgresql.redaction import redactor
 from agents.drivers.postgresql.tally import RECOUNT_BUDGET_S, Tally
 from agents.drivers.postgresql.tools import Tool, find_tool
-from agents.drivers.program_dump import ProgramDump
+from agents.drivers.programs import ProgramDump
 from agents.processes import Child, Command, start, until_readable
 from contracts.errors import RunFailed, StrongroomError
 
@@ -62,19 +62,11 @@ class PostgreSQLDump(ProgramDump):
         if not status.ok:
             name = self._artifact.name if self._artifact.kind != GLOBALS_KIND else self._psql.connection.database
             raise dump_failed(program, status, self._child.stderr, self._psql.connection, name, self._lock_timeout_s)
-        self._require_whole(program, plain_bytes, head, tail)
+        why = missing_mark(self._artifact.kind, plain_bytes, head, tail)
+        self.require_whole(f"dump of {self._artifact.name!r}", why)
         if self._counting is not None:
             await asyncio.shield(self._counting)
         return [*warnings_in(self._child.stderr, program), *await self._check_role()]
-
-    def _require_whole(self, program: str, plain_bytes: int, head: bytes, tail: bytes) -> None:
-        why = missing_mark(self._artifact.kind, plain_bytes, head, tail)
-        if why:
-            raise RunFailed(
-                "dump.incomplete",
-                f"{program} ended well, but its dump of {self._artifact.name!r} is not whole: {why}",
-                detail=self._child.stderr or None,
-            )
 
     async def _check_role(self) -> list[str]:
         if not self._was_replica:

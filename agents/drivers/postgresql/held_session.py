@@ -16,7 +16,7 @@ from agents.drivers.postgresql.errors import connection_failed, no_answer_in_tim
 from agents.drivers.postgresql.psql import NOT_CONNECTED, OPTIONS, Psql
 from agents.drivers.postgresql.redaction import redactor
 from agents.drivers.postgresql.tools import find_psql
-from agents.processes import Child, Command, start, until_readable, until_writable
+from agents.processes import Child, Command, start, until_readable, write_all
 
 _TIMEOUT_S: Final = 60.0
 _GOODBYE_S: Final = 5.0
@@ -76,15 +76,8 @@ async def held_session(psql: Psql, statements: Sequence[str], doing: str, *, dat
 
 async def _write(child: Child, data: bytes) -> None:
     os.set_blocking(child.stdin_fd, False)
-    view = memoryview(data)
-    try:
-        while view:
-            try:
-                view = view[os.write(child.stdin_fd, view) :]
-            except BlockingIOError:
-                await until_writable(child.stdin_fd)
-    except BrokenPipeError:
-        pass  # its exit status tells why
+    with suppress(BrokenPipeError):  # its exit status tells why
+        await write_all(child.stdin_fd, data)
 
 
 async def _first_line(child: Child) -> str | None:

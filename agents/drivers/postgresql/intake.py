@@ -12,7 +12,7 @@ import select
 from types import TracebackType
 from typing import Final, Self
 
-from agents.processes import Child, pipe, until_readable, until_writable
+from agents.processes import Child, pipe, until_readable, until_writable, write_all
 
 _MOVE_BYTES: Final = 1024 * 1024
 _READ_BYTES: Final = 256 * 1024
@@ -69,7 +69,7 @@ class Intake:
         """
         os.set_blocking(child.stdin_fd, False)  # our end of the pipe only
         try:
-            await _write_all(child.stdin_fd, head)
+            await write_all(child.stdin_fd, head)
             await self._move_all(child.stdin_fd)
         except BrokenPipeError:
             pass
@@ -111,13 +111,4 @@ class Intake:
     async def _copy_all(self, fd: int) -> None:
         """In a sandbox that knows no splice."""
         while data := await self.read(_READ_BYTES):
-            await _write_all(fd, data)
-
-
-async def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        try:
-            view = view[os.write(fd, view) :]
-        except BlockingIOError:
-            await until_writable(fd)
+            await write_all(fd, data)

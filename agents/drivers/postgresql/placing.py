@@ -13,9 +13,10 @@ import structlog
 
 from agents.drivers.postgresql.attributes import DatabaseAttributes
 from agents.drivers.postgresql.errors import StatementFailed
-from agents.drivers.postgresql.naming import scratch_prefix
+from agents.drivers.postgresql.naming import UNFINISHED_NAMES
 from agents.drivers.postgresql.psql import Psql
 from agents.drivers.postgresql.quoting import quote_identifier, quote_literal, sql
+from agents.drivers.renaming import RESTORING
 from contracts.errors import RunFailed
 
 log = structlog.get_logger()
@@ -181,7 +182,7 @@ async def drop_database(psql: Psql, name: str, *, admin: str, server_major: int)
 
 async def drop_leftovers(psql: Psql, target: str, *, admin: str, server_major: int) -> None:
     """Drops what restores to this target left behind when their agent was killed: marked as unfinished, nobody in it."""
-    select = sql(_LEFTOVERS, prefix=scratch_prefix(target), comment=UNFINISHED_COMMENT)
+    select = sql(_LEFTOVERS, prefix=UNFINISHED_NAMES.prefix(target, RESTORING), comment=UNFINISHED_COMMENT)
     for name in await psql.query(select, list[str], "looking for unfinished restores", database=admin):
         await drop_database(psql, name, admin=admin, server_major=server_major)
         log.warning("restore.leftover_dropped", database=name)

@@ -6,7 +6,6 @@ set up to do, it does none of it: it follows no primary, archives nothing, subsc
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -17,7 +16,8 @@ from typing import Final
 from agents.drivers.postgresql.connection import PostgreSQLConnection
 from agents.drivers.postgresql.server_user import ServerUser, passed_directory
 from agents.drivers.postgresql.tools import Tool
-from agents.processes import Child, Command, run, start
+from agents.drivers.scratch import until_ready
+from agents.processes import Command, run, start
 from contracts.errors import RunFailed
 
 SUPERUSER: Final = "postgres"
@@ -71,7 +71,6 @@ _SETTINGS: Final = {
 }
 _STATUS_LINE: Final = 7
 """Index of the line of `postmaster.pid` that says `ready` when the server takes connections; `pg_ctl` reads the same."""
-_POLL_S: Final = 0.05
 _START_TIMEOUT_S: Final = 3600.0
 """A restored directory replays the WAL of its backup first."""
 _INITDB_TIMEOUT_S: Final = 120.0
@@ -139,7 +138,7 @@ async def private_server(
             grace_s=_STOP_GRACE_S,
         )
         async with start(command) as server:
-            await _until_ready(server, data_dir / "postmaster.pid")
+            await until_ready(server, lambda: _is_ready(data_dir / "postmaster.pid"), timeout_s=_START_TIMEOUT_S)
             yield PostgreSQLConnection(
                 user=login,
                 # Our own descriptor again, as our programs see it: a socket's path may have 107 bytes only.
@@ -149,21 +148,7 @@ async def private_server(
             )
 
 
-async def _until_ready(server: Child, postmaster_pid: Path) -> None:
-    try:
-        async with asyncio.timeout(_START_TIMEOUT_S):
-            while server.running and not _is_ready(postmaster_pid):  # noqa: ASYNC110 - it tells in a file, and nobody else
-                await asyncio.sleep(_POLL_S)
-    except TimeoutError:
-        what = f"the scratch server was not ready after {_START_TIMEOUT_S:g} s"
-        raise RunFailed("restore.failed", what, detail=server.stderr or None) from None
-    if not server.running:
-        status = await server.wait()
-        what = f"the scratch server {status} instead of taking connections: its own words are below"
-        raise RunFailed("restore.failed", what, detail=server.stderr or None)
-
-
-def _is_ready(postmaster_pid: Path) -> bool:
+async def _is_ready(postmaster_pid: Path) -> bool:
     # Asked of the data directory: pg_isready would have to know a role.
     with suppress(FileNotFoundError):
         lines = postmaster_pid.read_text().splitlines()

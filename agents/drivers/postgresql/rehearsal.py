@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-import structlog
 
 from agents.drivers.base import Driver
 from agents.drivers.postgresql.attributes import DATABASE_KIND, GLOBALS_KIND, parse_attributes
@@ -23,14 +20,11 @@ from agents.drivers.postgresql.quoting import quote_identifier
 from agents.drivers.postgresql.server_user import server_user
 from agents.drivers.postgresql.survey import describe, survey
 from agents.drivers.postgresql.tools import find_tool, major_of, newest_tool
-from agents.processes import uncancelled
+from agents.drivers.scratch import SCRATCH_TARGET, emptied
 from contracts.errors import RunFailed, StrongroomError
 from contracts.records import ArtifactRecord, RestoreTarget
 
-log = structlog.get_logger()
-
 _RESTORED: Final = "restored"
-_TARGET: Final = RestoreTarget(project="scratch", service="scratch", node="scratch")
 _ROLES: Final = "SELECT coalesce(json_agg(rolname), '[]') FROM pg_roles"
 
 MakeDriver = Callable[[PostgreSQLConnection], Driver]
@@ -58,11 +52,11 @@ async def rehearse_logical(
     initdb = await find_tool("initdb", connection.bin_dir, at_least=major)
     postgres = await find_tool("postgres", connection.bin_dir, at_least=initdb.major)
     user = server_user()
-    async with _emptied(directory):
+    async with emptied(directory):
         await make_cluster(directory / "data", initdb, user)
         async with private_server(directory / "data", directory / "server", postgres, user) as private:
             psql = Psql(private, runtime_dir)
-            yield Rehearsal(make_driver(private), _TARGET, lambda: _look(psql, unlogged=True))
+            yield Rehearsal(make_driver(private), SCRATCH_TARGET, lambda: _look(psql, unlogged=True))
 
 
 @asynccontextmanager
@@ -93,8 +87,8 @@ async def rehearse_physical(
                 raise RunFailed("restore.failed", what, detail=exc.detail) from exc
 
     restoring = msgspec.structs.replace(connection, restore_dir=str(directory))
-    async with _emptied(directory):
-        target = msgspec.structs.replace(_TARGET, directory=str(directory / _RESTORED))
+    async with emptied(directory):
+        target = msgspec.structs.replace(SCRATCH_TARGET, directory=str(directory / _RESTORED))
         yield Rehearsal(make_driver(restoring), target, inventory)
 
 
@@ -128,17 +122,3 @@ async def _look(psql: Psql, *, unlogged: bool) -> Any:
     objects, _ = await survey(psql, reachable, in_recovery=cluster.in_recovery, patient=True)
     position = await find_position(psql)
     return describe(cluster, position, databases, objects, exact_counts(objects, unlogged=unlogged))
-
-
-@asynccontextmanager
-async def _emptied(directory: Path) -> AsyncIterator[None]:
-    """Leaves nothing in it."""
-    try:
-        yield
-    finally:
-        await uncancelled(asyncio.to_thread(_empty, directory), name="scratch:empty")
-
-
-def _empty(directory: Path) -> None:
-    for path in directory.iterdir():
-        shutil.rmtree(path, onerror=lambda *failure: log.error("restore.left_behind", path=str(failure[1])))

@@ -8,7 +8,7 @@ import msgspec
 
 from agents.drivers.postgresql.attributes import DatabaseAttributes, parse_attributes
 from agents.drivers.postgresql.discovery import look_at_cluster
-from agents.drivers.postgresql.naming import replaced_name, scratch_name, target_names
+from agents.drivers.postgresql.naming import UNFINISHED_NAMES, target_names
 from agents.drivers.postgresql.placing import admin_database
 from agents.drivers.postgresql.psql import Psql
 from agents.drivers.postgresql.quoting import database_conninfo
@@ -41,7 +41,7 @@ async def plan_restore(psql: Psql, artifact: ArtifactRecord, target: RestoreTarg
     mine = {old: new for old, new in target.rename.items() if old == artifact.name}
     wanted = msgspec.structs.replace(target, rename=mine)
     name = target_names([artifact], wanted)[artifact.name]
-    scratch, replaced = scratch_name(name, run_id), replaced_name(name, run_id)
+    scratch, replaced = UNFINISHED_NAMES.scratch(name, run_id), UNFINISHED_NAMES.replaced(name, run_id)
     attributes = parse_attributes(artifact)
     cluster = await look_at_cluster(psql)
     tablespaces = {*attributes.tablespaces, attributes.tablespace}

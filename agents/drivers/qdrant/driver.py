@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Unpack
 
 from agents.drivers.base import (
     BackupPlan,
     Capabilities,
     Confirm,
-    DriverDefaults,
     DumpSource,
     PlannedArtifact,
     RestoreSink,
     Scratch,
     confirmed,
 )
+from agents.drivers.defaults import Directories, DriverDefaults
 from agents.drivers.qdrant import finishing, planning
 from agents.drivers.qdrant.aliases_restore import start_aliases_restore
 from agents.drivers.qdrant.attributes import ALIASES_KIND, collection_attributes
@@ -32,28 +33,23 @@ from contracts.records import ArtifactRecord, EngineHealth, RestoreTarget
 from contracts.services import QdrantOptions
 
 
-class QdrantDriver(DriverDefaults):
+class QdrantDriver(DriverDefaults[QdrantConnection, QdrantOptions]):
     """A node or a cluster.  Holds no connection; remembers which collections a restore has begun, for their other parts."""
 
     def __init__(
         self,
         connection: QdrantConnection,
         options: QdrantOptions | None = None,
-        *,
-        runtime_dir: Path,
-        work_dir: Path,
+        **directories: Unpack[Directories],
     ) -> None:
-        self._connection = connection
-        self._options = options or QdrantOptions()
-        self._runtime_dir = runtime_dir
-        self._work_dir = work_dir
+        super().__init__(connection, options or QdrantOptions(), directories)
         self._leftover_warnings: list[str] = []
         self._made: dict[str, set[str]] = {}
         """Collections by the run that made them."""
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(select=True, rename=True, scratch=has_program())
+        return Capabilities(rename=True, scratch=has_program())
 
     async def health(self) -> EngineHealth:
         return await look_at_health(self._connection, self._options)
@@ -116,7 +112,7 @@ class QdrantDriver(DriverDefaults):
             return
 
         def make_driver(connection: QdrantConnection) -> QdrantDriver:
-            return QdrantDriver(connection, runtime_dir=self._runtime_dir, work_dir=self._work_dir)
+            return QdrantDriver(connection, **self._directories)
 
         async with scratch_server(directory, make_driver) as scratch:
             yield scratch

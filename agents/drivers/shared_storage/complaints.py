@@ -26,7 +26,6 @@ DENIED: Final = "denied"
 UNREADABLE: Final = "unreadable"
 NOT_FOUND: Final = "not found"
 LINK_MISSING: Final = "link missing"
-NO_OWNER: Final = "no owner"
 OTHER: Final = "other"
 
 _SORTS: Final = (

@@ -6,18 +6,19 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Unpack
 
 from agents.drivers.base import (
     BackupPlan,
     Capabilities,
     Confirm,
-    DriverDefaults,
     DumpSource,
     PlannedArtifact,
     RestoreSink,
     Scratch,
     confirmed,
 )
+from agents.drivers.defaults import Directories, DriverDefaults
 from agents.drivers.directories import choose_directory, require_free
 from agents.drivers.shared_storage.archived import Archived
 from agents.drivers.shared_storage.connection import SharedStorageConnection
@@ -33,21 +34,16 @@ from contracts.records import ArtifactRecord, EngineHealth, RestoreTarget
 from contracts.services import SharedStorageOptions
 
 
-class SharedStorageDriver(DriverDefaults):
+class SharedStorageDriver(DriverDefaults[SharedStorageConnection, SharedStorageOptions]):
     """One tree.  Holds no file; of a dump it remembers what was in it until `finish_backup`."""
 
     def __init__(
         self,
         connection: SharedStorageConnection,
         options: SharedStorageOptions | None = None,
-        *,
-        runtime_dir: Path,
-        work_dir: Path,
+        **directories: Unpack[Directories],
     ) -> None:
-        self._connection = connection
-        self._options = options or SharedStorageOptions()
-        self._runtime_dir = runtime_dir
-        self._work_dir = work_dir
+        super().__init__(connection, options or SharedStorageOptions(), directories)
         self._archived: Archived | None = None
 
     @property
@@ -98,7 +94,7 @@ class SharedStorageDriver(DriverDefaults):
     def scratch(self, directory: Path) -> AbstractAsyncContextManager[Scratch]:
         def driver_of(root: Path) -> SharedStorageDriver:
             connection = SharedStorageConnection(root_dir=str(root), bin_dir=self._connection.bin_dir)
-            return SharedStorageDriver(connection, runtime_dir=self._runtime_dir, work_dir=self._work_dir)
+            return SharedStorageDriver(connection, **self._directories)
 
         return scratch_tree(directory, driver_of)
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from agents.drivers.base import PlannedArtifact
-from agents.drivers.program_dump import ProgramDump
+from agents.drivers.programs import ProgramDump
 from agents.drivers.shared_storage.archived import Archived, Listener, listening
 from agents.drivers.shared_storage.complaints import (
     CHANGED,
@@ -64,10 +64,8 @@ class TarDump(ProgramDump):
         if status.code not in (0, _SOME_DIFFER):
             raise self._failure(str(status))
         same = await look_at_root(self._root) == self._began_with  # or it was unmounted or moved away under tar's hands
-        if plain_bytes % _BLOCK or not tail.endswith(_END_MARK):
-            raise RunFailed(
-                "dump.incomplete", "tar ended well but its archive has no end", detail=self._child.stderr or None
-            )
+        ends = plain_bytes % _BLOCK == 0 and tail.endswith(_END_MARK)
+        self.require_whole("archive", "" if ends else "it has no end")
         self._ended(self._listener.finish())
         switched = f"{self._root} became another directory meanwhile: the backup has the one that was there when it began"
         return self._warnings() + ([] if same else [switched])

@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from agents.drivers.base import Confirm
+from agents.drivers.directories import StagedTree
+from agents.drivers.programs import ProgramRestore
 from agents.drivers.shared_storage.complaints import LINK_MISSING, NOT_FOUND, OTHER, Complaints
 from agents.processes import Child, ExitStatus
 from contracts.errors import RunFailed
@@ -35,33 +38,32 @@ def may_give_away() -> bool:
     return bool(int(effective.split()[1], 16) >> _CAP_CHOWN & 1)
 
 
-class Extraction:
-    """A tar that reads the archive."""
+class TarRestore(ProgramRestore):
+    """`RestoreSink` of a tar that reads the archive."""
 
-    def __init__(self, child: Child, complaints: Complaints, directory_fd: int, *, owners: bool) -> None:
-        self.child = child
+    def __init__(self, child: Child, complaints: Complaints, tree: StagedTree, *, owners: bool, confirm: Confirm) -> None:
+        super().__init__(child, confirm)
         self._complaints = complaints
-        self._directory_fd = directory_fd
+        self._tree = tree
         self._owners = owners
+        self._warnings: list[str] = []
 
-    async def finish(self, wanted: Sequence[frozenset[str]] = ()) -> list[str]:
-        """Called after the end of input: the warnings of an archive that was taken in as a whole.
+    def wanted(self) -> Sequence[frozenset[str]]:
+        """For each single path that is wanted its possible names in the archive, as `names.readable` gives them."""
+        return ()
 
-        `wanted` has for each path its possible names in the archive, as `names.readable` gives them.
-        Raises: RunFailed `restore.failed`.
-        """
-        status = await self.child.wait()
+    async def accept(self, status: ExitStatus) -> None:
+        """Raises: RunFailed `restore.failed` for an archive that was not taken in as a whole."""
         if not status.ok:
-            self._fail_unless_only_other_notations(status, wanted)
+            self._fail_unless_only_other_notations(status, self.wanted())
         other = self._complaints[OTHER]
-        warnings = [f"tar warned: {other.text}"] if other.count else []
+        self._warnings = [f"tar warned: {other.text}"] if other.count else []
         if not self._owners:
-            await asyncio.to_thread(_drop_set_id, self._directory_fd)
-            warnings.append(NO_OWNERS)
-        return warnings
+            await asyncio.to_thread(_drop_set_id, self._tree.fd)
+            self._warnings.append(NO_OWNERS)
 
     def _fail_unless_only_other_notations(self, status: ExitStatus, wanted: Sequence[frozenset[str]]) -> None:
-        detail = self.child.stderr or None
+        detail = self._child.stderr or None
         not_found, links = self._complaints[NOT_FOUND], self._complaints[LINK_MISSING]
         absent = [min(names) for names in wanted if names <= set(not_found.names)]
         if absent:

@@ -21,11 +21,11 @@ from agents.drivers.base import Confirm
 from agents.drivers.directories import StagedTree, staged_tree
 from agents.drivers.filesystem import exchange, mounts_below, open_directory, rename_new
 from agents.drivers.shared_storage.complaints import Complaints
-from agents.drivers.shared_storage.extraction import Extraction, may_give_away
+from agents.drivers.shared_storage.extraction import TarRestore, may_give_away
 from agents.drivers.shared_storage.names import readable
 from agents.drivers.shared_storage.selection import MAX_PATHS, WantedPath, selecting
 from agents.drivers.shared_storage.tar import Tar
-from agents.processes import start, uncancelled
+from agents.processes import Child, start, uncancelled
 from contracts.errors import Conflict, RunFailed
 from contracts.records import Attributes
 
@@ -41,48 +41,38 @@ class _Move:
     replaced: bool
 
 
-class PathsRestore:
+class PathsRestore(TarRestore):
     """`RestoreSink` of single paths."""
 
     def __init__(
         self,
-        extraction: Extraction,
+        child: Child,
+        complaints: Complaints,
         tree: StagedTree,
         target: Path,
         wanted: Sequence[WantedPath],
         *,
+        owners: bool,
         replace: bool,
         confirm: Confirm,
     ) -> None:
-        self._extraction = extraction
-        self._tree = tree
+        super().__init__(child, complaints, tree, owners=owners, confirm=confirm)
         self._target = target
         self._wanted = wanted
         self._replace = replace
-        self._confirm = confirm
         self._done: list[_Move] = []
-        self._outcome: Attributes | None = None
 
-    @property
-    def fd(self) -> int:
-        return self._extraction.child.stdin_fd
+    def wanted(self) -> Sequence[frozenset[str]]:
+        return [each.in_messages for each in self._wanted]
 
-    def close_input(self) -> None:
-        self._extraction.child.close_stdin()
-
-    async def finish(self) -> Attributes:
-        """Raises: RunFailed `restore.failed`, Conflict `restore.target_not_empty`, and what `confirm` raises."""
-        if self._outcome is None:
-            self.close_input()
-            warnings = await self._extraction.finish([each.in_messages for each in self._wanted])
-            await self._confirm()
-            if self._target.exists():
-                await self._place_all()
-            else:
-                await self._tree.place(replace=False)
-            paths = [each.text for each in self._wanted]
-            self._outcome = {"in_place": str(self._target), "paths": paths, "warnings": warnings}
-        return self._outcome
+    async def place(self) -> Attributes:
+        """Raises: RunFailed `restore.failed`, Conflict `restore.target_not_empty`."""
+        if self._target.exists():
+            await self._place_all()
+        else:
+            await self._tree.place(replace=False)
+        paths = [each.text for each in self._wanted]
+        return {"in_place": str(self._target), "paths": paths, "warnings": self._warnings}
 
     async def _place_all(self) -> None:
         """All of them or none, also when a cancellation comes meanwhile."""
@@ -238,5 +228,4 @@ async def restore_paths(
         with selecting(wanted) as (arguments, lists):
             command = tar.extract(tree.fd, owners=owners, only=arguments, pass_fds=lists, hear=complaints.hear)
             async with start(command, stdin=True) as child:
-                extraction = Extraction(child, complaints, tree.fd, owners=owners)
-                yield PathsRestore(extraction, tree, target, wanted, replace=replace, confirm=confirm)
+                yield PathsRestore(child, complaints, tree, target, wanted, owners=owners, replace=replace, confirm=confirm)

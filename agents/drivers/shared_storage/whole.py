@@ -9,39 +9,34 @@ from pathlib import Path
 from agents.drivers.base import Confirm
 from agents.drivers.directories import StagedTree, staged_tree
 from agents.drivers.shared_storage.complaints import Complaints
-from agents.drivers.shared_storage.extraction import Extraction, may_give_away
+from agents.drivers.shared_storage.extraction import TarRestore, may_give_away
 from agents.drivers.shared_storage.tar import Tar
-from agents.processes import start
+from agents.processes import Child, start
 from contracts.records import Attributes
 
 
-class WholeRestore:
+class WholeRestore(TarRestore):
     """`RestoreSink` of a tree."""
 
-    def __init__(self, extraction: Extraction, tree: StagedTree, target: Path, *, replace: bool, confirm: Confirm) -> None:
-        self._extraction = extraction
-        self._tree = tree
+    def __init__(
+        self,
+        child: Child,
+        complaints: Complaints,
+        tree: StagedTree,
+        target: Path,
+        *,
+        owners: bool,
+        replace: bool,
+        confirm: Confirm,
+    ) -> None:
+        super().__init__(child, complaints, tree, owners=owners, confirm=confirm)
         self._target = target
         self._replace = replace
-        self._confirm = confirm
-        self._outcome: Attributes | None = None
 
-    @property
-    def fd(self) -> int:
-        return self._extraction.child.stdin_fd
-
-    def close_input(self) -> None:
-        self._extraction.child.close_stdin()
-
-    async def finish(self) -> Attributes:
-        """Raises: RunFailed `restore.failed`, Conflict `restore.target_not_empty`, and what `confirm` raises."""
-        if self._outcome is None:
-            self.close_input()
-            warnings = await self._extraction.finish()
-            await self._confirm()
-            await self._tree.place(replace=self._replace)
-            self._outcome = {"in_place": str(self._target), "warnings": warnings}
-        return self._outcome
+    async def place(self) -> Attributes:
+        """Raises: Conflict `restore.target_not_empty`."""
+        await self._tree.place(replace=self._replace)
+        return {"in_place": str(self._target), "warnings": self._warnings}
 
 
 @asynccontextmanager
@@ -53,5 +48,4 @@ async def restore_whole(
     async with staged_tree(target, run_id) as tree:
         complaints = Complaints(tar.program)
         async with start(tar.extract(tree.fd, owners=owners, hear=complaints.hear), stdin=True) as child:
-            extraction = Extraction(child, complaints, tree.fd, owners=owners)
-            yield WholeRestore(extraction, tree, target, replace=replace, confirm=confirm)
+            yield WholeRestore(child, complaints, tree, target, owners=owners, replace=replace, confirm=confirm)

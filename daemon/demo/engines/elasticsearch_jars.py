@@ -21,7 +21,6 @@ from contracts.errors import RunFailed
 
 NODE: Final = Path(__file__).with_name("elasticsearch_node")
 PLUGIN: Final = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1"
-OLDEST_JAVA: Final = 17
 _FETCH_TIMEOUT_S: Final = 600.0
 _TOOLS: Final = {"java": "openjdk-17-jdk-headless", "javac": "openjdk-17-jdk-headless"}
 

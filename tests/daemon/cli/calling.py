@@ -140,25 +140,66 @@ class Strongroom:
                 os.kill(call.pid, signal.SIGKILL)
             thread.join()
 
-    def on_terminal(self, *argv: str, types: str = "", columns: int = 100, **env: str) -> Ended:
-        """Runs the command on a terminal, where somebody types; `out` is all that was to be seen."""
+    def on_terminal(self, *argv: str, types: str = "", after: str = "", columns: int = 100, **env: str) -> Ended:
+        """Runs the command on a terminal, where somebody types, at once or after something is to be seen; `out` is all that
+        was to be seen."""
         controller, terminal = pty.openpty()
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
         seen = bytearray()
 
         def read() -> None:
+            is_typed = not after
             try:
                 while data := os.read(controller, 65536):
                     seen.extend(data)
+                    if not is_typed and after.encode() in seen:
+                        os.write(controller, types.encode())
+                        is_typed = True
             except OSError:
                 return  # the last one closed the terminal
 
         reader = threading.Thread(target=read)
         reader.start()
         try:
-            os.write(controller, types.encode())
+            if not after:
+                os.write(controller, types.encode())
             environment = {**self.env, "TERM": "xterm-256color", **env}
             status = self._zygote.call(argv, environment, self.home, [terminal] * 3)
+        finally:
+            os.close(terminal)
+            reader.join()
+            os.close(controller)
+        return Ended(argv, status, seen.decode(errors="replace").replace("\r\n", "\n"), "")
+
+    def interrupted_on_terminal(self, *argv: str, when: str, columns: int = 100, **env: str) -> Ended:
+        """Runs the command on a terminal, and interrupts it as Ctrl-C does once something is to be seen there."""
+        controller, terminal = pty.openpty()
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        seen = bytearray()
+        begun = threading.Event()
+        process: list[int] = []
+
+        def started(pid: int) -> None:
+            process.append(pid)
+            begun.set()
+
+        def read() -> None:
+            interrupted = False
+            try:
+                while data := os.read(controller, 65536):
+                    seen.extend(data)
+                    if not interrupted and when in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen.decode(errors="replace")):
+                        assert begun.wait(10)
+                        os.kill(process[0], signal.SIGINT)
+                        interrupted = True
+            except OSError:
+                return  # the last one closed the terminal
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        try:
+            environment = {**self.env, "TERM": "xterm-256color", **env}
+            status = self._zygote.call(argv, environment, self.home, [terminal] * 3, started)
         finally:
             os.close(terminal)
             reader.join()

@@ -12,7 +12,7 @@ import zstandard
 
 from contracts import control
 from contracts.age import Encryptor, Recipient
-from contracts.asks import Closed
+from contracts.asks import Closed, Grant, MoreParts
 from contracts.records import ArtifactRecord, BackupRecord, RunState
 from contracts.services import PostgreSQLOptions
 from daemon.settings import CoordinatorSettings
@@ -28,6 +28,8 @@ class Vault:
 
     operator: Operator
     agent: SpeakingAgent
+    url: str = ""
+    """Where the coordinator listens for HTTP, if it does."""
 
     async def store(self, **contents: bytes) -> BackupRecord:
         """A completed backup with one artifact for each."""
@@ -51,8 +53,16 @@ class Vault:
     async def _upload(self, record: BackupRecord, index: int, name: str, plain: bytes) -> ArtifactRecord:
         data = seal(plain, record.recipients)
         grant = await self.agent.open(record, 1, index, name)
-        part = await self.agent.put(grant, data)
-        closing = self.agent.closing(record, data, part, index=index)
+        parts = []
+        size = grant.base_part_bytes
+        for number, at in enumerate(range(0, len(data), size), start=1):
+            if all(part.number != number for part in grant.parts):
+                more = MoreParts(run_id=record.id, attempt=1, index=index, first=number, count=1)
+                answer = await self.agent.ask(record, more)
+                assert isinstance(answer, Grant)
+                grant = answer
+            parts.append(await self.agent.put(grant, data[at : at + size], number))
+        closing = self.agent.closing(record, data, *parts, index=index)
         answer = await self.agent.ask(record, msgspec.structs.replace(closing, plain_bytes=len(plain)))
         assert isinstance(answer, Closed)
         return answer.artifact
@@ -78,14 +88,22 @@ def record_of(data: bytes, plain: bytes, name: str = "orders") -> ArtifactRecord
 
 
 @asynccontextmanager
-async def running_vault(settings: CoordinatorSettings, nats_server: NatsServer) -> AsyncIterator[Vault]:
-    """Ready to store backups; its agent is alive for as long as its first heartbeat is remembered."""
+async def running_vault(
+    settings: CoordinatorSettings, nats_server: NatsServer, *, is_new: bool = True
+) -> AsyncIterator[Vault]:
+    """Ready to store backups; its agent is alive for as long as its first heartbeat is remembered.
+
+    With `is_new=False` everything is there already, from a vault before, whose agent is no more.
+    """
     async with (
-        running_coordinator(settings),
+        running_coordinator(settings) as url,
         nats_server.connect_operator() as operator_client,
         nats_server.connect_node("node-1") as node_client,
     ):
         operator, agent = Operator(operator_client), SpeakingAgent(node_client, "node-1")
+        if not is_new:
+            yield Vault(operator, agent, url)
+            return
         await operator.call(control.PROJECT_CREATE, control.ProjectCreate(name="acme"))
         await operator.call(control.NODE_ADD, control.NodeRef(node="node-1"))
         add = control.ServiceAdd(project="acme", name="orders", options=PostgreSQLOptions(), nodes=["node-1"])
@@ -96,4 +114,4 @@ async def running_vault(settings: CoordinatorSettings, nats_server: NatsServer) 
             return (await operator.call(control.NODE_LIST, control.Nothing())).nodes[0].alive is not None
 
         await eventually(is_alive)
-        yield Vault(operator, agent)
+        yield Vault(operator, agent, url)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import InvalidInput
-from daemon.cli.config import find_config, load_operator_settings, usual_places
+from contracts.settings import NatsSettings
+from daemon.cli.config import OperatorSettings, find_config, load_operator_settings, usual_places
 from daemon.embedded.nkey_files import ensure_user_seed
 from tests.daemon.cli.calling import Strongroom, Zygote
 from tests.integration.platform import Platform
@@ -44,14 +45,19 @@ def test_the_usual_places_follow_the_base_directories(tmp_path: Path) -> None:
     )
 
 
+def nats_of(settings: OperatorSettings) -> NatsSettings:
+    assert settings.nats is not None
+    return settings.nats
+
+
 def test_paths_in_a_file_are_relative_to_it_and_variables_override(tmp_path: Path, home: dict[str, str]) -> None:
     path = write(tmp_path / "somewhere" / "config.toml")
-    assert load_operator_settings(path, home).nats.nkey_file == str(tmp_path / "somewhere" / "operator.nk")
+    assert nats_of(load_operator_settings(path, home)).nkey_file == str(tmp_path / "somewhere" / "operator.nk")
     other = tmp_path / "other.nk"
     ensure_user_seed(other)
     environ = {**home, "STRONGROOM_NATS_URL": "nats://elsewhere:1", "STRONGROOM_NATS_NKEY_FILE": str(other)}
     settings = load_operator_settings(path, environ)
-    assert (settings.nats.url, settings.nats.nkey_file) == ("nats://elsewhere:1", str(other))
+    assert (nats_of(settings).url, nats_of(settings).nkey_file) == ("nats://elsewhere:1", str(other))
 
 
 def test_variables_alone_are_enough(tmp_path: Path, home: dict[str, str]) -> None:
@@ -59,7 +65,7 @@ def test_variables_alone_are_enough(tmp_path: Path, home: dict[str, str]) -> Non
     ensure_user_seed(seed)
     environ = {**home, "STRONGROOM_NATS_URL": "nats://here:1", "STRONGROOM_NATS_NKEY_FILE": str(seed)}
     settings = load_operator_settings(None, environ)
-    assert (settings.nats.url, settings.nats.nkey_file) == ("nats://here:1", str(seed))
+    assert (nats_of(settings).url, nats_of(settings).nkey_file) == ("nats://here:1", str(seed))
 
 
 @pytest.mark.parametrize(
@@ -91,19 +97,19 @@ def test_a_file_that_is_no_seed_is_not_quoted(tmp_path: Path, home: dict[str, st
 
 def test_without_any_configuration_both_ways_out_are_told(zygote: Zygote, tmp_path: Path) -> None:
     lost = Strongroom(zygote, tmp_path, None)
-    ended = lost("status").failed(2, "config.invalid")
+    ended = lost("node", "list").failed(2, "config.invalid")
     assert "strongroom up" in ended.err
     assert str(tmp_path / ".config/strongroom/config.toml") in ended.err
     assert "nkey_file" in ended.err
-    assert lost("status", "--json").failed(2, "config.invalid").error["detail"]
+    assert lost("node", "list", "--json").failed(2, "config.invalid").error["detail"]
 
 
 def test_the_file_is_found_in_its_usual_place(zygote: Zygote, world: Platform, tmp_path: Path) -> None:
     place = tmp_path / ".config/strongroom/config.toml"
     place.parent.mkdir(parents=True)
     place.write_bytes((world.directory / "operator.toml").read_bytes())
-    Strongroom(zygote, tmp_path, None)("status").ok()
+    Strongroom(zygote, tmp_path, None)("node", "list").ok()
 
 
 def test_a_variable_that_is_no_setting_of_ours_changes_nothing(strongroom: Strongroom) -> None:
-    strongroom("status", STRONGROOM_NATS_NONSENSE="1").ok()
+    strongroom("node", "list", STRONGROOM_NATS_NONSENSE="1").ok()

@@ -54,7 +54,7 @@ def test_deleting_asks_and_declining_changes_nothing(strongroom: Strongroom, idl
         assert f"`strongroom {noun} undelete {name}` brings it back" in declined.out
         assert "Nothing was changed." in declined.out
         assert deletion_of(strongroom, noun, name) is None
-        agreed = strongroom.on_terminal(noun, "delete", name, types="y\n").ok()
+        agreed = strongroom.on_terminal(noun, "delete", name, types="yes\n").ok()
         assert f"Deleted {noun} {name}; gone for good 20" in agreed.words
         strongroom(noun, "undelete", name).ok()
 

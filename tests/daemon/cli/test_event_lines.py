@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from contracts.events import EVENT_TYPES, Event
-from daemon.cli.events import draw_event
+from daemon.cli.event_views import draw_event
 from tests.daemon.cli.drawing import drawn
 
 AT = datetime(2026, 11, 22, 0, 5, 12, tzinfo=UTC)

@@ -28,12 +28,11 @@ def test_the_documents_are_the_coordinators_answers(strongroom: Strongroom, proj
     assert strongroom.json("project", "show", project)["name"] == project
     assert project in [each["name"] for each in strongroom.json("project", "list")["projects"]]
     assert node in [each["record"]["name"] for each in strongroom.json("node", "list")["nodes"]]
-    assert strongroom.json("service", "list", project) == {"services": []}
-    assert set(strongroom.json("status")) == {"version", "server", "grace_days"}
+    assert strongroom.json("service", "list", project) == {"services": [], "next_cursor": "", "total": 0}
 
 
 def test_the_option_for_documents_may_stand_before_the_command(strongroom: Strongroom) -> None:
-    assert strongroom("--json", "status").ok().document["version"]
+    assert strongroom("--json", "project", "list").ok().document["projects"]
 
 
 def test_what_exists_already_is_a_conflict(strongroom: Strongroom, project: str, node: str) -> None:
@@ -91,7 +90,7 @@ def test_a_change_keeps_what_it_does_not_name_and_empties_a_list_on_an_empty_tex
 
 def test_a_node_in_use_stays(strongroom: Strongroom, project: str, node: str) -> None:
     strongroom("service", "add", f"{project}/orders", "--kind", "postgresql", "--node", node).ok()
-    strongroom("node", "remove", node).failed(4, "node.in_use")
+    strongroom("node", "remove", node, "--yes").failed(4, "node.in_use")
 
 
 def test_wrong_input_names_the_field_and_changes_nothing(strongroom: Strongroom, project: str, node: str) -> None:
@@ -127,7 +126,7 @@ def test_a_backup_whose_agent_is_away_says_where_to_start_it(strongroom: Strongr
     strongroom("service", "add", service, "--kind", "postgresql", "--node", node).ok()
     ended = strongroom("backup", "create", service).failed(6, "node.unavailable")
     assert f"start strongroom-agent on {node}" in ended.err
-    assert strongroom.json("backup", "list", service) == {"backups": []}
+    assert strongroom.json("backup", "list", service)["backups"] == []
     for latest in (("backup", "show"), ("restore",), ("backup", "download"), ("backup", "delete", "--yes")):
         strongroom(*latest, f"{service}/latest").failed(3, "backup.not_found")
     strongroom("backup", "cancel", f"{service}/latest").failed(3, "backup.not_found")
@@ -136,6 +135,6 @@ def test_a_backup_whose_agent_is_away_says_where_to_start_it(strongroom: Strongr
 
 def test_status_says_what_needs_attention(strongroom: Strongroom, project: str, node: str) -> None:
     strongroom("service", "add", f"{project}/orders", "--kind", "postgresql", "--node", node).ok()
-    out = strongroom("status").ok().out
-    assert f"silent: {node}" in out
-    assert f"{project}/orders" in out
+    out = strongroom("status").failed(2).out
+    assert f"node {node}" in out
+    assert f"{project}/orders" in strongroom("status", "--project", project).failed(2).out

@@ -114,3 +114,7 @@ def test_silence_and_trouble_are_told_and_end_with_the_next_news() -> None:
     picture.take_record(RECORD)
     picture.take_progress(line(), 16)
     assert picture.worry(17) == ""
+
+
+def test_a_phase_that_nobody_knows_is_told_so_that_no_terminal_obeys_it() -> None:
+    assert watched((0.0, line(phase="\x1b[2Jgone"))).step() == "\\x1b[2Jgone"

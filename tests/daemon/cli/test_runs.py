@@ -147,7 +147,7 @@ def test_a_restore_is_waited_for_listed_and_shown(
         assert copy in out
         assert postgres.query("SELECT count(*) FROM orders", database=copy) == [(30000,)]
         strongroom(*argv).failed(5, "restore.target_not_empty")
-        ended = strongroom(*argv, "--replace", "--json").ok()
+        ended = strongroom(*argv, "--replace", "--yes", "--json").ok()
         assert ended.document["restored"]["in_place"] == [copy]
     finally:
         postgres.drop_database(copy)
@@ -175,7 +175,7 @@ def test_deleting_asks_and_refuses_where_nobody_can_be_asked(strongroom: Strongr
     assert f"Delete {name} (completed" in declined.out
     assert "Nothing was changed." in declined.out
     assert name in strongroom("backup", "list", service).ok().out
-    assert f"Deleted {name}" in strongroom.on_terminal("backup", "delete", name, types="y\n").ok().out
+    assert f"Deleted {name}" in strongroom.on_terminal("backup", "delete", name, types="yes\n").ok().out
     strongroom("backup", "show", name).failed(3, "backup.not_found")
 
 

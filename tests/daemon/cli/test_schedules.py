@@ -107,7 +107,7 @@ def test_what_is_wrong_in_a_schedule_is_named_and_changes_nothing(
         ("service", "add", f"{project}/orders", "--kind", "postgresql", "--node", "node-2", "--schedule", words),
     ):
         assert strongroom(*argv, "--json").failed(2, "input.invalid").error["field"] == field
-    assert strongroom.json("service", "list", project) == {"services": []}
+    assert strongroom.json("service", "list", project)["services"] == []
 
 
 def test_numbers_out_of_bounds_are_named(strongroom: Strongroom, project: str) -> None:

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from contracts.errors import InvalidInput
 from contracts.services import OPTIONS_BY_KIND, MariaDBOptions, NATSOptions, kind_of
-from daemon.cli.app import app
+from daemon.cli.app import whole_app
 from daemon.cli.service_options import changed_options, kind_parameters, new_options
 
 
@@ -61,7 +61,7 @@ def test_a_physical_backup_cannot_leave_databases_out() -> None:
 
 
 def test_help_has_every_kind_with_its_options() -> None:
-    page = CliRunner().invoke(app, ["service", "add", "--help"]).output
+    page = CliRunner().invoke(whole_app(), ["service", "add", "--help"]).output
     words = " ".join(page.split())
     for kind in OPTIONS_BY_KIND:
         assert f" {kind} " in words

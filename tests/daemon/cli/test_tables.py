@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from rich.console import Console
 from rich.text import Text
 
+from daemon.cli import tables
 from daemon.cli.tables import Column, plan_columns, print_facts, print_table
 from daemon.cli.terminal import THEME
+from tests.daemon.cli.drawing import drawn
 
 COLUMNS = [Column("BACKUP"), Column("STATE", rank=1), Column("NODE", rank=3), Column("NOTES", rank=2, fold=True)]
 ROWS = [["acme/orders/20261122T000512Z-k7xq", "completed", "db1", "three warnings"]]
@@ -53,3 +56,19 @@ def test_facts_without_a_value_are_left_out() -> None:
     print_facts(console, [("kind", "postgresql"), ("tags", ""), ("error", Text())])
     assert isinstance(console.file, io.StringIO)
     assert console.file.getvalue() == "kind  postgresql\n"
+
+
+def test_what_never_goes_stays_on_one_line_beside_words_that_may_be_folded() -> None:
+    rows = [["acme/orders/20261122T000512Z-k7xq", "completed", "", "a note that is much longer than there is room for"]]
+    lines = printed(72, rows).splitlines()
+    assert len(lines) > 2
+    assert lines[1].startswith(f"{rows[0][0]}  completed  a note that")
+
+
+def test_a_table_that_fits_looks_the_same_as_one_that_the_library_laid_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [["short", "completed", "db1", "nö 語"], ["acme/orders/20261122T000512Z-k7xq", "x", "", "three warnings"]]
+    columns = [*COLUMNS[:3], Column("SIZE", align="right")]
+    ours = drawn(lambda console: print_table(console, columns, rows))
+    monkeypatch.setattr(tables, "_fitting", lambda *_: None)
+    assert drawn(lambda console: print_table(console, columns, rows)) == ours
+    assert ours.splitlines()[1].endswith("         nö 語")

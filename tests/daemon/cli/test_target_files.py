@@ -9,7 +9,8 @@ import pytest
 
 from contracts.errors import InvalidInput
 from contracts.records import ArtifactRecord
-from daemon.cli.target_files import TargetFiles, plan_names
+from daemon.artifacts.names import plan_names
+from daemon.cli.target_files import TargetFiles
 
 
 def artifact(key: str, name: str = "orders") -> ArtifactRecord:

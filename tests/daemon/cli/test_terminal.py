@@ -11,9 +11,9 @@ CURSOR_SHOWN = "\x1b[?25h"
 
 
 def test_colours_are_for_terminals_that_want_them(strongroom: Strongroom, node: str) -> None:
-    assert COLOUR.search(strongroom.on_terminal("status").ok().out)
-    assert not COLOUR.search(strongroom.on_terminal("status", NO_COLOR="1").ok().out)
-    assert "\x1b" not in strongroom("status").ok().out
+    assert COLOUR.search(strongroom.on_terminal("node", "list").ok().out)
+    assert not COLOUR.search(strongroom.on_terminal("node", "list", NO_COLOR="1").ok().out)
+    assert "\x1b" not in strongroom("node", "list").ok().out
     assert "\x1b" not in strongroom("project", "show", "nowhere").failed(3).err
     assert "\x1b" not in strongroom("--help").ok().out
 
@@ -28,8 +28,8 @@ def test_lines_fit_the_terminal_and_names_stay_whole(strongroom: Strongroom, pro
 
 
 def test_a_document_is_indented_for_a_person_and_one_line_for_a_program(strongroom: Strongroom) -> None:
-    assert '\n  "version"' in strongroom.on_terminal("status", "--json").ok().out
-    assert len(strongroom("status", "--json").ok().out.splitlines()) == 1
+    assert '\n  "nodes"' in strongroom.on_terminal("node", "list", "--json").ok().out
+    assert len(strongroom("node", "list", "--json").ok().out.splitlines()) == 1
 
 
 def test_progress_is_drawn_and_leaves_the_terminal_as_it_was(strongroom: Strongroom, service: str) -> None:
@@ -43,11 +43,12 @@ def test_progress_is_drawn_and_leaves_the_terminal_as_it_was(strongroom: Strongr
 
 
 def test_a_reader_that_goes_away_ends_the_command_quietly(strongroom: Strongroom) -> None:
-    for argv in (("--help",), ("project", "list"), ("status", "--json"), ("events", "--json"), ("--version",)):
+    for argv in (("--help",), ("project", "list"), ("node", "list", "--json"), ("events", "--json"), ("--version",)):
         ended = strongroom.into_closed_pipe(*argv)
         assert (ended.status, ended.err) == (141, ""), argv
 
 
 def test_names_that_the_locale_cannot_spell_do_not_end_a_command(strongroom: Strongroom) -> None:
-    out = strongroom("status", LC_ALL="C", PYTHONIOENCODING="ascii").ok().out
-    assert "answers" in out
+    ended = strongroom("status", LC_ALL="C", PYTHONIOENCODING="ascii")
+    assert ended.status in (0, 1, 2)
+    assert "coordinator" in ended.out

@@ -19,13 +19,14 @@ import nats
 import zstandard
 
 import daemon.cli
-from daemon.cli.app import app
+import daemon.cli.bus_client
+import daemon.cli.http_client
+from daemon.cli.app import whole_app
 from daemon.cli.client import ControlClient
 from daemon.cli.downloading import ArtifactDownload
 from daemon.cli.entry import run
-from daemon.cli.event_reader import EventReader
 
-IMPORTED = (aiohttp, nats, zstandard, app, ControlClient, ArtifactDownload, EventReader, run)
+IMPORTED = (aiohttp, nats, zstandard, whole_app(), ControlClient, ArtifactDownload, daemon.cli.bus_client, run)
 """What calls import late; here it is to be there already."""
 
 

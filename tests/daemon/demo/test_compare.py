@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from daemon.demo.compare import Difference, How, compare_databases, compare_snapshots
+from daemon.demo.compare import Difference, How, compare_snapshots
 from daemon.demo.processes import run_program
 from daemon.demo.programs import Programs
 from daemon.demo.psql import Psql
@@ -40,7 +40,8 @@ async def test_a_dump_restored_into_another_cluster_is_equal_in_everything(
     restore = [programs.pg_restore, "-C", "--exit-on-error", "-d", "postgres"]
     ended, _ = await run_program(restore, environment=other_server.cluster.environment("postgres"), given=archive)
     assert ended.status == 0, ended.stderr_tail
-    comparison = await compare_databases(shop, other_server.of(shop.database))
+    restored = await take_snapshot(other_server.of(shop.database))
+    comparison = compare_snapshots(await take_snapshot(shop), restored)
     assert comparison.differences == []
 
 

@@ -12,12 +12,10 @@ from typing import Final
 
 from meilisearch import Client
 
-from daemon.embedded.ports import free_ports
 from tests.servers.meilisearch.control import Control
-from tests.servers.process import ServerFailed, ServerProcess
+from tests.servers.process import ServerProcess, start_on_free_ports
 
 _ROOT: Final = Path(__file__).parents[3]
-_START_ATTEMPTS: Final = 5
 
 
 class MeilisearchServer:
@@ -69,14 +67,10 @@ class MeilisearchServer:
     def start(self, *, import_dump: Path | None = None) -> None:
         """Returns when the server answers.  Raises: ServerFailed with its words."""
         dump = import_dump or (self._import_dump if self._process is None else None)
-        for attempt in range(1, _START_ATTEMPTS + 1):
-            port = self._port or free_ports(1)[0]
-            try:
-                self._run(port, dump)
-                return
-            except ServerFailed as exc:
-                if self._port or attempt == _START_ATTEMPTS or "address already in use" not in str(exc):
-                    raise
+        if self._port:
+            self._run(self._port, dump)
+        else:
+            start_on_free_ports(1, lambda ports: self._run(ports[0], dump))
 
     def kill(self) -> None:
         """As a power failure; does nothing when it does not run."""

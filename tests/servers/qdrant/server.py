@@ -11,13 +11,11 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from daemon.embedded.ports import free_ports
-from tests.servers.process import ServerFailed, ServerProcess
+from tests.servers.process import ServerProcess, start_on_free_ports
 from tests.servers.qdrant.faults import Faults, write_faults
 from tests.servers.qdrant.rights import make_token
 
 _ROOT: Final = Path(__file__).parents[3]
-_START_ATTEMPTS: Final = 5
 PEERS: Final = (1111, 2222, 3333, 4444)
 
 
@@ -57,16 +55,9 @@ class QdrantServer:
 
     def start(self) -> None:
         if self._ports:
-            self._run()
-            return
-        for attempt in range(1, _START_ATTEMPTS + 1):
-            self._ports = free_ports(self._nodes)
-            try:
-                self._run()
-                return
-            except ServerFailed as exc:
-                if attempt == _START_ATTEMPTS or "address already in use" not in str(exc):
-                    raise
+            self._run(self._ports)
+        else:
+            start_on_free_ports(self._nodes, self._run)
 
     def kill(self) -> None:
         if self._process is not None:
@@ -86,7 +77,8 @@ class QdrantServer:
         ]
         return sorted(str(path.relative_to(self.storage)) for path in paths)
 
-    def _run(self) -> None:
+    def _run(self, ports: list[int]) -> None:
+        self._ports = ports
         service: dict[str, Any] = {
             "host": "127.0.0.1",
             "http_port": self._ports[0],

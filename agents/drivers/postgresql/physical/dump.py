@@ -21,9 +21,8 @@ from agents.drivers.postgresql.physical.replication import wal_kept
 from agents.drivers.postgresql.psql import Psql
 from agents.drivers.postgresql.redaction import redactor
 from agents.drivers.postgresql.tools import find_tool
-from agents.drivers.program_dump import ProgramDump
+from agents.drivers.programs import ProgramDump
 from agents.processes import Child, Command, start
-from contracts.errors import RunFailed
 
 FIRST_MEMBER: Final = b"backup_label\0"
 END_MARK: Final = bytes(2 * tarfile.BLOCKSIZE)
@@ -46,13 +45,7 @@ class PhysicalDump(ProgramDump):
         status = await self.exit_status()
         if not status.ok:
             raise basebackup_failed(status, self._child.stderr, self._psql.connection)
-        why = missing_mark(plain_bytes, head, tail)
-        if why:
-            raise RunFailed(
-                "dump.incomplete",
-                f"pg_basebackup ended well, but its archive is not whole: {why}",
-                detail=self._child.stderr or None,
-            )
+        self.require_whole("archive", missing_mark(plain_bytes, head, tail))
         said = warnings_in(self._child.stderr, self._child.command.name)
         slotless = [self._slotless] if self._slotless else []
         return [*slotless, *(line for line in said if not any(words in line for words in _CHATTER))]

@@ -23,7 +23,8 @@ from agents.drivers.postgresql.errors import warnings_in
 from agents.drivers.postgresql.physical.attributes import ClusterAttributes, parse_attributes
 from agents.drivers.postgresql.physical.verify import require_parts, verify_backup
 from agents.drivers.postgresql.server_user import ServerUser, passed_path, server_user
-from agents.processes import Child, Command, run, start
+from agents.drivers.programs import ProgramRestore
+from agents.processes import Child, Command, ExitStatus, run, start
 from contracts.errors import InvalidInput, RunFailed
 from contracts.records import ArtifactRecord, Attributes, RestoreTarget
 
@@ -97,7 +98,7 @@ def _works_in(pid: int, directory: os.stat_result) -> bool | None:
         return False
 
 
-class PhysicalRestore:
+class PhysicalRestore(ProgramRestore):
     """`RestoreSink` of the whole cluster."""
 
     def __init__(
@@ -112,57 +113,46 @@ class PhysicalRestore:
         user: ServerUser,
         confirm: Confirm,
     ) -> None:
-        self._child = child
+        super().__init__(child, confirm)
         self._tree = tree
         self._artifact = artifact
         self._directory = directory
         self._replace = replace
         self._bin_dir = bin_dir
         self._user = user
-        self._confirm = confirm
-        self._outcome: Attributes | None = None
+        self._warnings: list[str] = []
+        self._was_replica = False
 
-    @property
-    def fd(self) -> int:
-        return self._child.stdin_fd
-
-    def close_input(self) -> None:
-        self._child.close_stdin()
-
-    async def finish(self) -> Attributes:
-        """Raises: Corrupt `artifact.corrupt`; Conflict `restore.target_not_empty`; RunFailed `restore.failed`."""
-        if self._outcome is not None:
-            return self._outcome
-        self.close_input()
-        status = await self._child.wait()
+    async def accept(self, status: ExitStatus) -> None:
+        """Raises: Corrupt `artifact.corrupt`; RunFailed `restore.failed`."""
         if not status.ok:
             raise _unpacking_failed(str(status), self._child.stderr, self._directory)
-        attributes = parse_attributes(self._artifact)
         require_parts(self._tree.path, self._artifact.name)
-        warnings = warnings_in(self._child.stderr, "tar")
+        self._warnings = warnings_in(self._child.stderr, "tar")
         path = passed_path(self._tree.fd)
-        warnings += await verify_backup(
+        self._warnings += await verify_backup(
             path,
             self._tree.fd,
             name=self._artifact.name,
             bin_dir=self._bin_dir,
-            server_major=attributes.server_major,
+            server_major=parse_attributes(self._artifact).server_major,
             user=self._user,
         )
-        was_replica = self._remove_signals()
+        self._was_replica = self._remove_signals()
         await _make_durable(path, self._tree.fd)
-        await self._confirm()
-        # Looked at once more: hours may have passed since the check.
+
+    async def place(self) -> Attributes:
+        """Raises: Conflict `restore.target_not_empty`; RunFailed `restore.failed`."""
         require_unused(self._directory, replace=self._replace)
         await self._tree.place(replace=self._replace)
-        warnings += _advise(self._directory, attributes, self._user, was_replica=was_replica, bin_dir=self._bin_dir)
-        self._outcome = {
+        attributes = parse_attributes(self._artifact)
+        advice = _advise(self._directory, attributes, self._user, was_replica=self._was_replica, bin_dir=self._bin_dir)
+        log.info("restore.in_place", directory=str(self._directory))
+        return {
             "in_place": str(self._directory),
             "server_version": attributes.server_version,
-            "warnings": warnings,
+            "warnings": self._warnings + advice,
         }
-        log.info("restore.in_place", directory=str(self._directory))
-        return self._outcome
 
     def _remove_signals(self) -> bool:
         """Taken on a replica, it would follow the primary as soon as it is started, instead of being what was restored."""

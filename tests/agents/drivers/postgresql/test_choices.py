@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from agents.drivers.postgresql.discovery import CatalogRow, DatabaseFacts, select_databases
 from agents.drivers.postgresql.dump import missing_mark
-from agents.drivers.postgresql.naming import replaced_name, scratch_name, scratch_prefix
+from agents.drivers.postgresql.naming import UNFINISHED_NAMES
 from agents.drivers.postgresql.planning import globals_name
 from agents.drivers.postgresql.tools import Tool, choose_tool, major_of
+from agents.drivers.renaming import RESTORING
 from contracts.errors import RunFailed
 from contracts.ids import new_run_id
 from contracts.wire import utc_now
@@ -126,10 +127,10 @@ def test_the_lowest_version_that_is_high_enough_is_taken(versions: list[str], se
 def test_names_of_unfinished_databases_fit_and_tell_their_target(name: str) -> None:
     name = name.encode("utf-8", "ignore").decode()
     run_id = new_run_id(utc_now())
-    scratch, replaced = scratch_name(name, run_id), replaced_name(name, run_id)
+    scratch, replaced = UNFINISHED_NAMES.scratch(name, run_id), UNFINISHED_NAMES.replaced(name, run_id)
     assert len(scratch.encode()) <= 63
     assert len(replaced.encode()) <= 63
-    assert scratch.startswith(scratch_prefix(name))
+    assert scratch.startswith(UNFINISHED_NAMES.prefix(name, RESTORING))
     assert scratch.endswith(run_id.lower().replace("-", ""))
     assert scratch != replaced
     assert "__restoring_" in scratch
@@ -138,8 +139,10 @@ def test_names_of_unfinished_databases_fit_and_tell_their_target(name: str) -> N
 
 def test_targets_that_begin_alike_have_different_unfinished_names() -> None:
     one, other = "x" * 62 + "1", "x" * 62 + "2"
-    assert scratch_name(one, "20261122T000512Z-k7xq") != scratch_name(other, "20261122T000512Z-k7xq")
-    assert not scratch_name("orders2", "20261122T000512Z-k7xq").startswith(scratch_prefix("orders"))
+    assert UNFINISHED_NAMES.scratch(one, "20261122T000512Z-k7xq") != UNFINISHED_NAMES.scratch(other, "20261122T000512Z-k7xq")
+    assert not UNFINISHED_NAMES.scratch("orders2", "20261122T000512Z-k7xq").startswith(
+        UNFINISHED_NAMES.prefix("orders", RESTORING)
+    )
 
 
 def test_the_globals_never_share_a_name_with_a_database() -> None:

@@ -105,7 +105,7 @@ async def test_globals_without_their_last_line_are_not_believed(
 async def test_a_tool_that_does_not_end_is_given_up(
     new_database: Factory, with_fake: Callable[..., PostgreSQLDriver], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agents.drivers.program_dump._EXIT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("agents.drivers.programs._EXIT_TIMEOUT_S", 0.2)
     name = new_database("hang")
     driver = with_fake(pg_dump="exec 1>&-; sleep 1000")
     failure = await expect_failure(driver, await plan_of(driver, name))

@@ -1,0 +1,1 @@
+"""Who may call the coordinator, and what they may do."""

@@ -1,0 +1,1 @@
+"""Telling people and dead man's switches: channels, alerts, messages, pings."""

@@ -1,0 +1,1 @@
+"""The contracts as documents for those who write other programs."""

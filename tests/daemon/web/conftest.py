@@ -1,0 +1,19 @@
+"""Fixtures for tests of the pages without a browser."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.stage import Stage, standing_stage
+from tests.servers.nats import NatsServer
+from tests.servers.s3 import Bucket
+
+
+@pytest.fixture
+async def stage(tmp_path: Path, nats_server: NatsServer, bucket: Bucket) -> AsyncIterator[Stage]:
+    """A running coordinator with nothing on it."""
+    async with standing_stage(tmp_path, nats_server, bucket) as standing:
+        yield standing
