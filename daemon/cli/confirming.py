@@ -40,8 +40,8 @@ def confirm(question: str, *, yes: bool, doing: str, facts: str = "") -> None:
 
 def _ask(question: str) -> str:
     """The line that is typed; empty at the end of the input.  Raises: KeyboardInterrupt."""
-    # An event loop takes the first Ctrl-C for a request to cancel its task, which waits here and would not hear of it.  Before
-    # the question is seen: nobody interrupts what is not asked yet.
+    # An event loop takes the first Ctrl-C for a request to cancel its task, which waits here and would not hear of it.
+    # Before the question is seen: nobody interrupts what is not asked yet.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         # Not `y`, which is typed before it is thought about.
