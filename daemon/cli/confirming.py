@@ -30,10 +30,7 @@ def confirm(question: str, *, yes: bool, doing: str, facts: str = "") -> None:
         )
     if facts:
         sys.stderr.write(f"{visible(facts, one_line=False)}\n")
-    # Not `y`, which is typed before it is thought about.
-    sys.stderr.write(f"{visible(question)} Type {AGREED} to go on: ")
-    sys.stderr.flush()
-    answer = _answer()
+    answer = _ask(f"{visible(question)} Type {AGREED} to go on: ")
     if not answer:
         sys.stderr.write("\n")
     if answer.strip().lower() != AGREED:
@@ -41,11 +38,15 @@ def confirm(question: str, *, yes: bool, doing: str, facts: str = "") -> None:
         raise typer.Exit(1)
 
 
-def _answer() -> str:
+def _ask(question: str) -> str:
     """The line that is typed; empty at the end of the input.  Raises: KeyboardInterrupt."""
     # An event loop takes the first Ctrl-C for a request to cancel its task, which waits here and would not hear of it.
+    # Before the question is seen: nobody interrupts what is not asked yet.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
+        # Not `y`, which is typed before it is thought about.
+        sys.stderr.write(question)
+        sys.stderr.flush()
         return sys.stdin.readline()
     finally:
         signal.signal(signal.SIGINT, before)

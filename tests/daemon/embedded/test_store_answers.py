@@ -69,10 +69,11 @@ async def test_a_presigned_url_is_good_for_its_time_part_key_and_length_only(buc
     async with bucket.client() as client:
         upload_id = await begin(client, bucket)
         url = await presign(client, bucket, upload_id, ContentLength=len(PART))
+        other_id = upload_id[:-1] + ("1" if upload_id[-1] == "0" else "0")
         forged = {
             "another part": (url.replace("partNumber=1", "partNumber=2"), PART),
             "another key": (url.replace("dump.age", "other.age"), PART),
-            "another upload": (url.replace(upload_id, upload_id[:-1] + "0"), PART),
+            "another upload": (url.replace(upload_id, other_id), PART),
             "a longer body": (url, PART + b"x"),
             "a shorter body": (url, PART[:-1]),
             "no signature": (url.partition("?")[0], PART),

@@ -53,7 +53,7 @@ def test_the_wizard_offers_what_the_driver_can_do(kind: str, artifact_kind: str,
         assert isinstance(driver, base.Capabilities)
         offered = driver
     ours = restore_abilities(kind, [artifact("x", artifact_kind)])
-    for name in ("select", "rename", "directory", "paths", "skip_roles"):
+    for name in ("rename", "directory", "paths", "skip_roles"):
         assert getattr(ours, name) == getattr(offered, name), name
 
 
