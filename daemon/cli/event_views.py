@@ -26,6 +26,7 @@ _STYLES: Final = {
     "frozen": "odd",
     "purged": "odd",
     "retried": "odd",
+    "revealed": "odd",
     "skipped": "odd",
 }
 

@@ -1,0 +1,1 @@
+"""Hosts that are let in: invitations, what they prove, and the credentials they get."""
