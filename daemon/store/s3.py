@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
 
 from contracts.asks import PartReceipt
 from contracts.errors import Corrupt, InvalidInput, RunFailed, StrongroomError, Unavailable
 from contracts.settings import load_settings
 from daemon.store.durability import sync_filesystem
+from daemon.store.session import store_session
 from daemon.store.settings import StoreCredentials, StoreSettings
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ async def open_store(
     Raises: StrongroomError when it cannot be used.
     """
     credentials = _credentials(settings)
-    session = get_session()
+    session = store_session()
     config = AioConfig(
         s3={"addressing_style": "path" if settings.path_style else "virtual"},
         signature_version="s3v4",
