@@ -42,7 +42,7 @@ def pytest_sessionstart() -> None:
 
 @contextmanager
 def _running_nats(*nodes: str, trust: bool = False) -> Iterator[NatsServer]:
-    with server_directory("nats") as directory:
+    with server_directory("nats", in_memory=True) as directory:
         server = NatsServer(directory, nodes, trust=trust)
         try:
             server.start()

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Final
 
+from contracts.figures import size
 from contracts.policy.freeze import Freeze, FreezeCause
 from contracts.policy.run_facts import RunFacts
 from contracts.records import RunState
@@ -53,8 +54,8 @@ def _after_shrinking(newest_first: Sequence[RunFacts], factor: float, now: datet
         cause=FreezeCause.SUSPICIOUS_SIZE,
         run_id=newest.id,
         reason=(
-            f"the newest backup, of {_when(newest)}, is suspiciously small: {newest.size_bytes} bytes, "
-            f"where {usual:.0f} is usual"
+            f"the newest backup, of {_when(newest)}, is suspiciously small: {size(newest.size_bytes)}, "
+            f"where {size(usual)} is usual"
         ),
     )
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Final
 
 from contracts.errors import InvalidInput
-from daemon.cli.figures import size
+from contracts.figures import size
 
 _SIZE: Final = re.compile(r"([0-9]{1,19}(?:\.[0-9]{1,9})?) ?(?:([kmgt]?)(i?)b)?", re.IGNORECASE)
 _POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
@@ -25,7 +26,7 @@ def parse_size(text: str, field: str = "size") -> int:
         )
     base = 1024 if match[3] else 1000
     factor: int = base ** _POWERS[(match[2] or "").lower()]
-    return round(float(match[1]) * factor)
+    return round(Decimal(match[1]) * factor)
 
 
 def limit_size(count: int) -> str:

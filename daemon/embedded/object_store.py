@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
 
 from contracts.errors import InvalidInput
@@ -37,6 +36,7 @@ from daemon.embedded.store_config import (
 from daemon.embedded.store_security import write_security
 from daemon.embedded.supervisor import Supervisor
 from daemon.store.durability import sync_filesystem
+from daemon.store.session import store_session
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
@@ -209,7 +209,7 @@ async def _takes_objects(
         connect_timeout=2,
         read_timeout=10,
     )
-    async with get_session().create_client(
+    async with store_session().create_client(
         "s3",
         config=config,
         endpoint_url=endpoint_url,

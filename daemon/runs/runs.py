@@ -114,7 +114,15 @@ class Runs:
                 requested_at=record.requested_at,
             )
         subject = request_subject(record.node)
-        with span("request.publish", kind=SpanKind.PRODUCER, node=record.node, run_id=record.id, attempt=record.attempt):
+        # Within: one that the reaper sends again, to be sure of it, is no trace of its own.
+        with span(
+            "request.publish",
+            kind=SpanKind.PRODUCER,
+            within=True,
+            node=record.node,
+            run_id=record.id,
+            attempt=record.attempt,
+        ):
             headers = carry({"Nats-Msg-Id": f"{record.project}/{record.service}/{message_id(request)}"})
             await patiently(lambda: self._js.publish(subject, encode(request), headers=headers), "publish request")
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import structlog
 from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
 
 from contracts.asks import PartReceipt
 from contracts.errors import Corrupt, InvalidInput, RunFailed, Unavailable
@@ -22,6 +21,7 @@ from contracts.policy.locking import ObjectLock
 from contracts.settings import load_settings
 from daemon.store.durability import sync_filesystem
 from daemon.store.errors import AbsentError, ObjectsLocked, OccupiedError, translated
+from daemon.store.session import store_session
 from daemon.store.settings import StoreCredentials, StoreSettings
 from daemon.store.versions import Hold, ObjectVersion, Versions
 
@@ -316,7 +316,7 @@ async def open_store(
     Raises: StrongroomError when it cannot be used.
     """
     credentials = _credentials(settings)
-    session = get_session()
+    session = store_session()
     config = AioConfig(
         s3={"addressing_style": "path" if settings.path_style else "virtual"},
         signature_version="s3v4",

@@ -127,9 +127,7 @@ def test_each_field_of_the_statement_and_of_the_envelope_is_held_by_the_signatur
         other = _with(statement, path, old + 1 if isinstance(old, int) else f"{old}x")
         payload = json.dumps(other, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
         tampered.append(json.dumps(envelope | {"payload": base64.b64encode(payload).decode()}).encode())
-    tampered.extend(
-        json.dumps(_with(envelope, path, f"{_at(envelope, path)}x")).encode() for path in _each_field(envelope)
-    )
+    tampered.extend(json.dumps(_with(envelope, path, f"{_at(envelope, path)}x")).encode() for path in _each_field(envelope))
     tampered.append(json.dumps(envelope | {"note": "all is well"}).encode())
     tampered.append(json.dumps(envelope | {"signatures": envelope["signatures"] * 2}).encode())
     tampered.append(json.dumps(envelope | {"signatures": []}).encode())

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -149,7 +150,7 @@ def test_the_dashboard_can_be_imported_anywhere_and_nothing_lies_over_another() 
 
 
 def test_the_rules_alert_when_they_should_and_not_before() -> None:
-    promtool = shutil.which("promtool")
+    promtool = shutil.which("promtool") or shutil.which("promtool", path=str(Path(sys.executable).parent))
     if promtool is None:
         pytest.skip("NOT RUN HERE: there is no promtool (Debian: prometheus) to play the alert rules over time")
     for arguments in (["check", "rules", str(RULES)], ["test", "rules", str(RULES.with_name("strongroom.test.yml"))]):

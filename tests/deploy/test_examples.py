@@ -144,9 +144,12 @@ async def test_the_curl_example_asks_for_a_backup_and_waits_for_it(world: World)
 
 def test_what_the_readme_shows_of_them_is_what_is_run_here() -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text()
+    shown = 0
     for block in re.findall(r"^```\w+\n(.*?)^```", readme, re.MULTILINE | re.DOTALL):
         if "strongroom.control.backup.create" in block or "/api/v1/projects/acme" in block:
             assert block in EXAMPLES
+            shown += 1
+    assert shown == 2
 
 
 def test_no_example_is_longer_than_can_be_read_at_a_glance() -> None:

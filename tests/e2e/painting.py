@@ -16,6 +16,7 @@ import msgspec
 from contracts import control
 from contracts.access import Role
 from contracts.errors import ErrorInfo
+from contracts.figures import size
 from contracts.ids import due_run_id
 from contracts.notifications import Severity
 from contracts.object_keys import artifact_key, manifest_key
@@ -294,9 +295,9 @@ class _Painter:
             stored[service.project] = stored.get(service.project, 0) + kept
         for at, verb, backup in sorted(told, key=lambda each: each[:2]):
             await self._events.run(verb, backup, at=at)
-        for project, size in stored.items():
+        for project, taken in stored.items():
             held = await self._catalog.usage.get(project)
-            record = UsageRecord(project=project, stored_bytes=size)
+            record = UsageRecord(project=project, stored_bytes=taken)
             if held is None:
                 await self._catalog.usage.create(project, record)
             else:
@@ -367,7 +368,7 @@ class _Painter:
         if service.shrunk and completed is not None:
             reason = (
                 f"the newest backup, of {completed.requested_at:%Y-%m-%d %H:%M} UTC, is suspiciously small: "
-                f"{completed.size_bytes} bytes, where {service.size} are usual"
+                f"{size(completed.size_bytes)}, where {size(service.size)} is usual"
             )
             suspicious = Freeze(cause=FreezeCause.SUSPICIOUS_SIZE, run_id=completed.id, reason=reason)
         # The state first: whoever finds the service finds its schedule followed up to now.

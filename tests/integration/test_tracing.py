@@ -32,11 +32,17 @@ def roots(trace: Sequence[Received]) -> list[Received]:
 async def complete(collector: Collector, run_id: str, *names: str) -> list[Received]:
     """The run's trace, once these spans and all between them have arrived: programs send theirs every few seconds."""
 
-    async def arrived() -> list[Received] | None:
+    async def arrived() -> bool:
         trace = collector.trace_of(run_id)
-        return trace if {span.name for span in trace} >= set(names) and len(roots(trace)) == 1 else None
+        return {span.name for span in trace} >= set(names) and len(roots(trace)) == 1
 
-    return await eventually(arrived, 40)
+    try:
+        await eventually(arrived, 40)
+    except AssertionError as exc:
+        trace = collector.trace_of(run_id)
+        names_of = {"spans": sorted(span.name for span in trace), "roots": sorted(span.name for span in roots(trace))}
+        raise AssertionError(f"incomplete after 40 s: {names_of}") from exc
+    return collector.trace_of(run_id)
 
 
 def start(platform: Platform, collector: Collector) -> None:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import botocore.session
 from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
 
 from daemon.embedded.binaries import WEED, find_program
@@ -31,6 +30,7 @@ from daemon.embedded.store_config import (
     stray_sockets,
 )
 from daemon.embedded.store_security import write_security
+from daemon.store.session import store_session
 from tests.servers.directories import STRAY_FILES
 from tests.servers.process import ServerProcess, start_on_free_ports
 
@@ -102,7 +102,7 @@ class S3Server:
     @asynccontextmanager
     async def client(self) -> AsyncIterator[S3Client]:
         """A client with the coordinator's rights.  It does not retry: tests see the first answer."""
-        async with get_session().create_client(
+        async with store_session().create_client(
             "s3",
             config=_CONFIG,
             endpoint_url=self.endpoint_url,

@@ -174,12 +174,11 @@ async def coordinator_on(bucket: Bucket, front_url: str | None = None) -> AsyncI
 @asynccontextmanager
 async def signer_for(bucket: Bucket, front_url: str | None) -> AsyncIterator[S3Client]:
     """A client that only signs; a signature holds for the host that it names."""
-    from aiobotocore.session import get_session
-
+    from daemon.store.session import store_session
     from tests.servers.s3 import _CONFIG
 
     server = bucket.server
-    async with get_session().create_client(
+    async with store_session().create_client(
         "s3",
         config=_CONFIG,
         endpoint_url=front_url or server.endpoint_url,

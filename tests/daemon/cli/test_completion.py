@@ -128,7 +128,7 @@ def test_bash_completes(strongroom: Strongroom, project: str, path: Path) -> Non
 
 def test_fish_completes(strongroom: Strongroom, path: Path) -> None:
     if shutil.which("fish") is None:
-        pytest.skip("fish is not installed")
+        pytest.skip("NOT RUN HERE: fish is not installed")
     script = "strongroom completion fish | source; complete -C 'strongroom node list --output='"
     assert shell(strongroom, path, "fish", "--no-config", "-c", script) == [
         "--output=json",
@@ -140,7 +140,7 @@ def test_fish_completes(strongroom: Strongroom, path: Path) -> None:
 @pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
 def test_scripts_are_ones_that_their_shells_can_read(strongroom: Strongroom, path: Path, name: str) -> None:
     if shutil.which(name) is None:
-        pytest.skip(f"{name} is not installed")
+        pytest.skip(f"NOT RUN HERE: {name} is not installed")
     script = strongroom.home / "script"
     script.write_text(strongroom("completion", name).ok().out)
     assert shell(strongroom, path, name, "-n", str(script)) == []

@@ -19,6 +19,7 @@ from daemon.cli.sizes import limit_size, limit_words, parse_size
         ("500MiB", 500 * 1024**2),
         ("1.5KB", 1500),
         ("1TiB", 1024**4),
+        ("9007199254740993", 2**53 + 1),
         ("7B", 7),
     ],
 )

@@ -17,13 +17,13 @@ import aiohttp
 import msgspec
 import pytest
 from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
 
 from daemon.embedded.errors import PortTaken
 from daemon.embedded.object_store import EmbeddedStore, EmbeddedStoreSettings, start_object_store
 from daemon.embedded.store_config import StorePorts, stray_sockets
 from daemon.embedded.supervisor import Backoff, Supervisor
+from daemon.store.session import store_session
 from tests.servers.s3 import Bucket, S3Server
 from tests.servers.waiting import eventually
 
@@ -40,7 +40,7 @@ def settings(directory: Path, s3_port: int | None = None) -> EmbeddedStoreSettin
 
 @asynccontextmanager
 async def client_of(store: EmbeddedStore) -> AsyncIterator[S3Client]:
-    async with get_session().create_client(
+    async with store_session().create_client(
         "s3",
         config=AioConfig(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
         endpoint_url=store.endpoint_url,
