@@ -10,7 +10,6 @@ from pathlib import Path
 
 import structlog
 
-from agents.credentials import check_not_ended, keep_credentials
 from agents.datapath.http import open_http
 from agents.figures import Figures
 from agents.heartbeat import Heart
@@ -24,7 +23,6 @@ from contracts.logs import configure_logs
 from contracts.subjects import agent_inbox
 from contracts.tasks import cancellable
 from contracts.tracing import tracing
-from contracts.wire import utc_now
 
 log = structlog.get_logger()
 
@@ -54,8 +52,6 @@ async def run_agent(settings: AgentSettings, stop: asyncio.Event, *, ready: Call
             nonlocal bus_errors
             bus_errors += 1
 
-        if settings.nats.jwt_file:
-            check_not_ended(Path(settings.nats.jwt_file), utc_now())
         client = await connect(
             settings.nats,
             name=f"strongroom agent {settings.node}",
@@ -91,9 +87,6 @@ async def run_agent(settings: AgentSettings, stop: asyncio.Event, *, ready: Call
             group.create_task(cancellable(logs.send(client, settings.node)), name="logs"),
             group.create_task(cancellable(runner.run()), name="requests"),
         ]
-        if settings.nats.jwt_file:
-            keeping = keep_credentials(client, settings.node, Path(settings.nats.jwt_file))
-            tasks.append(group.create_task(cancellable(keeping), name="credentials"))
         log.info("agent.ready", node=settings.node, services=services.names)
         if ready is not None:
             ready()

@@ -38,16 +38,6 @@ example:
 
   # with a setting overridden
   STRONGROOM_AGENT_LOG_LEVEL=debug strongroom-agent run --config agent.toml"""
-_JOIN_EXAMPLES: Final = """\
-examples:
-  # paste the token, so that it stays out of the shell's history and the process list
-  strongroom-agent join -
-
-  # from a file, and go on as the agent
-  strongroom-agent join token.txt --run
-
-  # this host's agent gets new keys
-  strongroom-agent join --replace -"""
 _ADD_EXAMPLES: Final = """\
 examples:
   # a server on another host, with a password
@@ -109,51 +99,6 @@ def _run(given: argparse.Namespace) -> int:
 
     serve(Path(given.config))
     return 0
-
-
-def _join(given: argparse.Namespace) -> int:
-    """Becomes a node; with --run, goes on as its agent."""
-    from agents.joining import join, usual_places
-    from contracts.enrolment import JoinToken
-
-    places = usual_places(os.environ, is_root=os.geteuid() == 0, config=given.config, services=given.services_dir)
-    token = JoinToken.parse(_token_text(given.token))
-    admission = asyncio.run(join(token, places, replace=given.replace, version=importlib.metadata.version("strongroom")))
-    sys.stdout.write(f"joined as node {admission.node}; wrote {places.config}\n")
-    until = f", and are renewed before {admission.expires_at:%Y-%m-%d %H:%M} UTC" if admission.expires_at else ""
-    _complain(f"Its keys were made here and stay in {places.data}; its credentials lie beside them{until}.")
-    configured = {file.service for _, file in _read_all(places.services) if not isinstance(file, StrongroomError)}
-    for service in admission.services:
-        if service.service not in configured:
-            _complain(
-                f"How to reach {service.service}: `strongroom-agent service add {service.service} --kind {service.kind} "
-                f"--config {places.config} …` (--help shows what it takes)"
-            )
-    if given.run:
-        from agents.__main__ import serve
-
-        serve(places.config)
-    else:
-        _complain(f"Start it: `strongroom-agent run --config {places.config}`, or the systemd unit in deploy/agent.")
-    return 0
-
-
-def _token_text(given: str) -> str:
-    """The token itself, what is in the file of that name, or a line of standard input for `-`."""
-    if given == "-":
-        if sys.stdin.isatty():
-            import getpass
-
-            return getpass.getpass("Join token (it does not show): ")
-        return sys.stdin.readline()
-    if given.startswith("srj"):
-        return given
-    try:
-        return Path(given).read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError):
-        raise InvalidInput(
-            "join.malformed", "TOKEN is a join token, a file that holds one, or - for standard input", field="token"
-        ) from None
 
 
 def _version(_: argparse.Namespace) -> int:
@@ -326,13 +271,6 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     run = _new_parser(commands, "run", "Run the agent until SIGTERM or SIGINT; logs go to standard error.", _RUN_EXAMPLES)
     run.add_argument("--config", metavar="FILE", default=DEFAULT_CONFIG, help="the agent's settings (default: %(default)s)")
     run.set_defaults(do=_run)
-    join = _new_parser(commands, "join", "Make this host a node, by a token of `strongroom node enroll`.", _JOIN_EXAMPLES)
-    join.add_argument("token", metavar="TOKEN", help="- reads it from standard input; or a file that holds it; or itself")
-    join.add_argument("--config", metavar="FILE", default="", help="write the agent's settings there")
-    join.add_argument("--services-dir", metavar="DIR", default="", help="where the files of its services lie")
-    join.add_argument("--replace", action="store_true", help="give an agent that is there new keys")
-    join.add_argument("--run", action="store_true", help="then run the agent in this process")
-    join.set_defaults(do=_join)
     service = _new_parser(commands, "service", "How this host reaches the databases that it backs up.", _ADD_EXAMPLES)
     _add_service_commands(service.add_subparsers(required=True, metavar="COMMAND"), arguments)
     _new_parser(commands, "version", "Print the version.").set_defaults(do=_version)

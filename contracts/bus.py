@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
-from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -51,9 +50,6 @@ async def connect(
     seed = Path(settings.nkey_file)
     if not seed.is_file():
         raise InvalidInput("config.invalid", f"nats.nkey_file: {seed} does not exist", field="nats.nkey_file")
-    jwt_file = Path(settings.jwt_file) if settings.jwt_file else None
-    if jwt_file is not None and not jwt_file.is_file():
-        raise InvalidInput("config.invalid", f"nats.jwt_file: {jwt_file} does not exist", field="nats.jwt_file")
     servers = [url.strip() for url in settings.url.split(",") if url.strip()]
     failures: list[str] = []
 
@@ -87,7 +83,6 @@ async def connect(
             servers,
             name=name,
             nkeys_seed=str(seed),
-            user_jwt_cb=None if jwt_file is None else partial(_read_jwt, jwt_file),
             inbox_prefix=inbox_prefix,
             tls=tls,
             allow_reconnect=wait,
@@ -102,11 +97,6 @@ async def connect(
     except (NatsError, NoServersError, OSError, TimeoutError) as exc:
         reason = failures[-1] if failures else str(exc)
         raise Unavailable("bus.unavailable", f"no NATS server answers at {settings.url}: {reason}") from exc
-
-
-def _read_jwt(path: Path) -> bytearray:
-    """Read anew for every connect: credentials may have been renewed since the last."""
-    return bytearray(path.read_bytes().strip())
 
 
 async def patiently(call: Callable[[], Awaitable[R]], what: str, *, patience_s: float = PATIENCE_S) -> R:

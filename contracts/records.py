@@ -11,7 +11,6 @@ import msgspec
 from contracts.errors import ErrorInfo
 from contracts.ids import RunId, Slug
 from contracts.policy.freeze import Freeze
-from contracts.policy.locking import ObjectLock
 from contracts.policy.quota_plan import MOST_QUOTA_BYTES, QuotaPlan
 from contracts.policy.retention_policy import RetentionPolicy
 from contracts.policy.schedule import Schedule, default_schedule
@@ -80,27 +79,6 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
     recipient: str
     sealed_identity: bytes
     created_at: datetime
-
-
-class SigningKeyRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """The installation's Ed25519 key: what it signs, anybody can check with the public half."""
-
-    public_key: str
-    """As `contracts.signed_record.PublicKey` is written."""
-    sealed_key: bytes
-    """The secret half, sealed under the master key and bound to the public one."""
-    created_at: datetime
-
-
-class SignedFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A signed record as it is kept."""
-
-    kind: str
-    """What it is about, such as `project-deletion`."""
-    id: str
-    signed_at: datetime
-    text: str
-    """The file (`contracts.signed_record`)."""
 
 
 class ServiceRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -201,37 +179,7 @@ class NodeRecord(msgspec.Struct, frozen=True, kw_only=True):
     name: Slug
     created_at: datetime
     recipient: str = ""
-    """The node's own age recipient; file keys for a restore are sealed to it.  Set by its first heartbeat, then fixed, until
-    the host joins again."""
-    public_key: str = ""
-    """The nkey that its agent connects with, `U…`; empty where nobody told."""
-    account: str = ""
-    """Its NATS account, `A…`; empty where the servers' own files say who may connect, or it was revoked."""
-    enrolled_at: datetime | None = None
-    credentials_until: datetime | None = None
-    """When the newest credentials that it was given end; None: never, or it has none."""
-    revoked_at: datetime | None = None
-    """Since when it is shut out; None when it is not."""
-
-
-class InvitationRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A join token as it is kept: whoever reads this cannot use it."""
-
-    id: str
-    node: Slug
-    secret_sha256: bytes
-    """Of 256 random bits."""
-    services: list[str] = []
-    """`project/service` of each that the node serves as soon as it has joined."""
-    created_at: datetime
-    created_by: str = ""
-    expires_at: datetime
-    used_at: datetime | None = None
-    public_key: str = ""
-    """Whose use it was; the same host may come again, another may not."""
-    recipient: str = ""
-    revoked_at: datetime | None = None
-    revoked_by: str = ""
+    """The node's own age recipient; file keys for a restore are sealed to it.  Set by its first heartbeat, then fixed."""
 
 
 class ArtifactRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -297,10 +245,6 @@ class BackupRecord(msgspec.Struct, frozen=True, kw_only=True):
     error: ErrorInfo | None = None
     deleting_since: datetime | None = None
     deletion_reason: str = ""
-    lock: ObjectLock | None = None
-    """What the object store has promised of all its objects; None when nothing of it is locked."""
-    lock_problem: str = ""
-    """Why it is not locked although the policy wants that, or not for as long; empty when all is well."""
 
     @property
     def was_completed(self) -> bool:

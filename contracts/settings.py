@@ -25,8 +25,6 @@ class NatsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """One URL, or several with commas between."""
     nkey_file: str
     """File with this program's nkey seed; mode 0600."""
-    jwt_file: str = ""
-    """File with the user JWT that goes with the seed, where the servers run in operator mode; read at every connect."""
     ca_file: str = ""
     """PEM file with the authority that signed the server's certificate; with `tls://` URLs."""
 

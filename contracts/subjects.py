@@ -28,9 +28,6 @@ ASK_SUBJECTS: Final = "strongroom.agent.*.ask"
 HEARTBEAT_SUBJECTS: Final = "strongroom.agent.*.heartbeat"
 PROGRESS_SUBJECTS: Final = "strongroom.agent.*.progress"
 AGENT_LOG_SUBJECTS: Final = "strongroom.agent.*.log"
-RENEW_SUBJECTS: Final = "strongroom.agent.*.renew"
-ENROL_SUBJECTS: Final = "strongroom.enrol.>"
-"""What the holder of a join token may ask, and nothing else."""
 
 CONTROL_SERVICE: Final = "strongroom"
 CONTROL_PREFIX: Final = "strongroom.control"
@@ -53,8 +50,6 @@ USAGE_BUCKET: Final = "strongroom-usage"
 """One key per project: bytes stored and reserved."""
 TOKENS_BUCKET: Final = "strongroom-tokens"
 """One key per token that lets somebody in over HTTP: a digest of it, and what it is good for."""
-INVITATIONS_BUCKET: Final = "strongroom-invitations"
-"""One key per join token: a digest of its secret, and which host used it."""
 SESSIONS_BUCKET: Final = "strongroom-sessions"
 """One key per session of a browser that somebody has logged out of, for as long as it would have lasted."""
 IDEMPOTENCY_BUCKET: Final = "strongroom-idempotency"
@@ -68,17 +63,7 @@ WATCHES_BUCKET: Final = "strongroom-watches"
 ALERTS_BUCKET: Final = "strongroom-alerts"
 """What people are told, in the order in which it was noted; kept for some days."""
 KEYS_BUCKET: Final = "strongroom-keys"
-HEADERS_BUCKET: Final = "strongroom-headers"
-"""One key per restore under way for which the owner of an identity made headers; erased on disk with the restore's end."""
 LEASES_BUCKET: Final = "strongroom-leases"
-SIGNING_BUCKET: Final = "strongroom-signing"
-"""The installation's signing key, sealed."""
-DELETIONS_BUCKET: Final = "strongroom-deletions"
-"""One key per project that was deleted for good, and how far that has come.  Nothing is removed."""
-SIGNED_BUCKET: Final = "strongroom-signed"
-"""Records that the installation has signed.  Nothing is removed."""
-DELETED_BACKUPS_BUCKET: Final = "strongroom-deleted-backups"
-"""What a project's backups were, noted before they go, until the record of its deletion is signed."""
 
 
 def request_subject(node: str) -> str:
@@ -101,10 +86,6 @@ def agent_progress_subject(node: str) -> str:
     return f"strongroom.agent.{node}.progress"
 
 
-def renew_subject(node: str) -> str:
-    return f"strongroom.agent.{node}.renew"
-
-
 def agent_log_subject(node: str) -> str:
     return f"strongroom.agent.{node}.log"
 
@@ -112,11 +93,6 @@ def agent_log_subject(node: str) -> str:
 def agent_inbox(node: str) -> str:
     """The prefix below which a node's agent receives answers: it may listen nowhere else."""
     return f"_INBOX_{node}"
-
-
-def guest_inbox(public_key: str) -> str:
-    """The prefix below which a guest, by the public key of its join token's seed, receives answers."""
-    return f"_INBOX_{public_key}"
 
 
 def node_of(agent_subject: str) -> str:

@@ -1,7 +1,7 @@
 """What happened and what happens: events, log lines and progress, as they come and as they are kept.
 
-Nothing is kept on the servers for a reader but its subscriptions, which every iterator ends when it is closed: use
-`contextlib.aclosing`.  Those without an end outlive restarts of the NATS servers.
+Every iterator ends what it holds on the server when it is closed: use `contextlib.aclosing`.  Those without an end outlive
+restarts of the NATS servers.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ T = TypeVar("T")
 __all__ = ["MOST_PAGE", "EventFilter", "HistoryPage", "LogFilter", "Numbered", "events", "history", "log_lines", "progress"]
 
 MOST_PAGE: Final = 1_000
+_ANSWER_S: Final = 5
 
 
 class HistoryPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,10 +150,11 @@ async def _reader(
     after: int | None,
     since: datetime | None,
 ) -> StreamReader[T]:
+    js = client.jetstream(timeout=_ANSWER_S)
     if since is not None and after is None:
-        return StreamReader(client, stream, subjects, decoder.decode, since=since)
+        return StreamReader(js, stream, subjects, decoder.decode, since=since)
     if after != 0:
         newest = await last_sequence(client, stream)
         # A place beyond the end is one of a stream that was made anew: whoever named it would wait for years.
         after = newest if after is None or after > newest else after
-    return StreamReader(client, stream, subjects, decoder.decode, after=after)
+    return StreamReader(js, stream, subjects, decoder.decode, after=after)

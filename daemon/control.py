@@ -19,10 +19,9 @@ from nats.micro.service import EndpointConfig, EndpointStats, Service, ServiceCo
 
 from contracts import control
 from contracts.control import ACCESS_SELF, VERBS, Verb
-from contracts.errors import Conflict, ErrorInfo, NotFound, StrongroomError
+from contracts.errors import ErrorInfo, NotFound, StrongroomError
 from contracts.ids import is_slug
 from contracts.records import BackupRecord, NodeRecord, ProjectRecord, RunState, ServiceRecord
-from contracts.recovery_kit import RecoveryKit
 from contracts.schemas import message_schema
 from contracts.subjects import CONTROL_SERVICE, control_subject, is_reply_inbox
 from contracts.tracing import SpanKind, continued, span
@@ -32,7 +31,6 @@ from daemon.access.caller import Caller, nats_operator
 from daemon.access.tokens import Tokens
 from daemon.catalog.buckets import key
 from daemon.catalog.catalog import Catalog
-from daemon.enrolment.enrolment import Enrolment
 from daemon.fleet import Fleet
 from daemon.library import Library
 from daemon.metrics.metrics import Metrics
@@ -84,13 +82,11 @@ class Control:
         metrics: Metrics,
         grace: timedelta,
         now: Callable[[], datetime],
-        enrolment: Enrolment | None = None,
     ) -> None:
         self._catalog = catalog
         self._projects = projects
         self._services = services
         self._nodes = nodes
-        self._enrolment = enrolment
         self._requests = requests
         self._backups = backups
         self._deletions = deletions
@@ -213,9 +209,7 @@ class Control:
         )
 
     async def project_create(self, q: control.ProjectCreate) -> ProjectRecord:
-        return await self._projects.create(
-            q.name, q.recovery_recipients, q.plan, q.quota_bytes, custody=q.custody, recipients=q.recipients
-        )
+        return await self._projects.create(q.name, q.recovery_recipients, q.plan, q.quota_bytes)
 
     async def project_list(self, q: control.ProjectList) -> control.Projects:
         projects = await self._projects.all()
@@ -232,15 +226,6 @@ class Control:
 
     async def project_set_quota(self, q: control.ProjectSetQuota) -> ProjectRecord:
         return await self._projects.set_quota(q.project, q.plan, q.quota_bytes, actor=q.actor)
-
-    async def project_set_recipients(self, q: control.ProjectSetRecipients) -> ProjectRecord:
-        return await self._projects.set_recipients(q.project, add=q.add, remove=q.remove, actor=q.actor)
-
-    async def project_recovery_kit(self, q: control.ProjectRef) -> RecoveryKit:
-        return await self._library.recovery_kit(q.project, self._now())
-
-    async def project_reveal(self, q: control.ProjectReveal) -> control.RevealedIdentities:
-        return await self._projects.reveal(q.project, confirm=q.confirm, actor=q.actor)
 
     async def project_usage(self, q: control.ProjectUsage) -> control.Usage:
         return await self._usage.of(q.project, check=q.check)
@@ -280,34 +265,11 @@ class Control:
     async def node_add(self, q: control.NodeRef) -> NodeRecord:
         return await self._nodes.add(q.node)
 
-    async def node_enroll(self, q: control.NodeEnroll) -> control.Invited:
-        return await self._enrolling().invite(q.node, q.services, timedelta(seconds=q.valid_s), actor=q.actor)
-
-    async def node_revoke(self, q: control.NodeRevoke) -> NodeRecord:
-        return await self._enrolling().revoke(q.node, actor=q.actor)
-
-    async def invitation_list(self, _: control.Nothing) -> control.Invitations:
-        return control.Invitations(invitations=await self._enrolment.invitations() if self._enrolment else [])
-
-    async def invitation_revoke(self, q: control.InvitationRef) -> control.InvitationView:
-        return await self._enrolling().uninvite(q.id, actor=q.actor)
-
-    def _enrolling(self) -> Enrolment:
-        if self._enrolment is None:
-            raise Conflict(
-                "enrolment.off",
-                "the NATS servers' own files say here who may connect: `[trust] directory` in the coordinator's settings "
-                "turns enrolment on",
-            )
-        return self._enrolment
-
     async def node_list(self, _: control.Nothing) -> control.Nodes:
         return control.Nodes(nodes=await self._nodes.all())
 
     async def node_remove(self, q: control.NodeRef) -> control.Nothing:
-        removed = await self._nodes.remove(q.node)
-        if self._enrolment is not None:
-            await self._enrolment.expel_removed(removed)
+        await self._nodes.remove(q.node)
         return control.Nothing()
 
     async def backup_create(self, q: control.BackupCreate) -> BackupRecord:
@@ -351,12 +313,8 @@ class Control:
             skip_roles=q.skip_roles,
             directory=q.directory,
             paths=q.paths,
-            headers=q.headers,
             actor=q.actor,
         )
-
-    async def restore_prepare(self, q: control.RestorePrepare) -> control.Preparation:
-        return await self._restores.prepare(await self._backup(q.project, q.service, q.id), q)
 
     async def restore_list(self, q: control.RestoreList) -> control.Restores:
         return await self._library.restores(q)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
@@ -28,21 +27,13 @@ from daemon.catalog.catalog import Catalog
 from daemon.catalog.topology import ensure_topology
 from daemon.control import Control, serve_control, version
 from daemon.due_runs import DueRuns
-from daemon.enrolment.enrolment import Enrolment
-from daemon.enrolment.invitations import Invitations
-from daemon.enrolment.proofs import Proofs
 from daemon.fleet import Fleet
 from daemon.http.app import make_app
 from daemon.http.backend import Backend
 from daemon.http.metrics import counted
 from daemon.http.server import serve_http
 from daemon.keys.custody import Custody
-from daemon.keys.erasure import Erasure
 from daemon.keys.master import MasterKey
-from daemon.keys.presence import Presence
-from daemon.keys.rotation import MasterRotation
-from daemon.keys.signing import Signer
-from daemon.keys.sources import KeySource, choose_source
 from daemon.lease import Lease
 from daemon.library import Library
 from daemon.listening import Listener
@@ -74,7 +65,6 @@ from daemon.scheduler import Scheduler
 from daemon.services import Services
 from daemon.settings import CoordinatorSettings
 from daemon.store.s3 import ObjectStore, open_store
-from daemon.trust.authority import Authority
 from daemon.usage import UsageReport
 
 log = structlog.get_logger()
@@ -95,13 +85,7 @@ async def run_coordinator(
 
     Raises: StrongroomError when it cannot start, or the bus is closed for good.
     """
-    source = choose_source(
-        file=settings.master_key_file,
-        credential=settings.master_key_credential,
-        env=settings.master_key_env,
-        environ=os.environ,
-    )
-    master_key = source.read()
+    master_key = MasterKey.read(Path(settings.master_key_file))
     async with AsyncExitStack() as stack:
         lost = asyncio.Event()
 
@@ -124,7 +108,7 @@ async def run_coordinator(
         watch = partial(watch_store, metrics=metrics)
         store = await stack.enter_async_context(open_store(settings.store, watch=watch))
         await ensure_topology(js, replicas=settings.replicas)
-        loops = await _start(client, js, store, source, master_key, settings, stack, now, listening, metrics)
+        loops = await _start(client, js, store, master_key, settings, stack, now, listening, metrics)
         # Ready means that whoever asks now is answered: the server has every subscription.  Twice, because the library
         # writes the PING of a flush past what still waits to be written (nats-py 2.16, `Client._send_ping`).
         await client.flush()
@@ -156,35 +140,10 @@ def _is_bus_failure(failure: BaseException) -> bool:
     return isinstance(failure, NatsError)
 
 
-def _open_enrolment(
-    catalog: Catalog,
-    registry: NodeRegistry,
-    runs: Runs,
-    master_key: MasterKey,
-    settings: CoordinatorSettings,
-    now: Callable[[], datetime],
-) -> Enrolment | None:
-    """None where the servers' own files say who may connect.  Raises: InvalidInput `config.invalid`."""
-    if settings.trust is None:
-        return None
-    authority = Authority.open(Path(settings.trust.directory), settings.nats)
-    return Enrolment(
-        catalog,
-        registry,
-        Invitations(catalog, authority, settings.nats, settings.trust, now),
-        Proofs(master_key.derive("strongroom enrolment")),
-        authority,
-        runs.events,
-        credentials=timedelta(days=settings.trust.credentials_days),
-        now=now,
-    )
-
-
 async def _start(
     client: Client,
     js: JetStreamContext,
     store: ObjectStore,
-    source: KeySource,
     master_key: MasterKey,
     settings: CoordinatorSettings,
     stack: AsyncExitStack,
@@ -195,10 +154,6 @@ async def _start(
     catalog = Catalog(client, js)
     custody = Custody(catalog, store, master_key)
     runs = Runs(catalog, store, EventPublisher(js, metrics.note_event), js, max_attempts=settings.max_attempts, now=now)
-    presence = Presence(client, js, source, master_key)
-    await presence.state()  # before anything is sealed: a rotation elsewhere waits for this
-    stack.push_async_callback(presence.leave)
-    rotation = MasterRotation(client, js, catalog, master_key, source, presence, runs.events, now)
     deletions, mover = Deletions(runs), Mover(runs)
     retention = Retention(runs, deletions, lists_may_lag=settings.replicas > 1)
     runs.after_backup = retention.after
@@ -219,16 +174,11 @@ async def _start(
         now=now,
     )
     await notifier.prepare()
-    registry = NodeRegistry(runs, js, ack_wait_s=settings.request_ack_wait_s)
-    enrolment = _open_enrolment(catalog, registry, runs, master_key, settings, now)
-    if enrolment is not None:
-        await enrolment.reconcile()
     control = Control(
         catalog=catalog,
         projects=Projects(runs, services, custody, grace=grace),
         services=services,
-        nodes=registry,
-        enrolment=enrolment,
+        nodes=NodeRegistry(runs, js, ack_wait_s=settings.request_ack_wait_s),
         requests=requests,
         backups=backups,
         deletions=deletions,
@@ -252,14 +202,11 @@ async def _start(
     await listener.listen(subjects.HEARTBEAT_SUBJECTS, Nodes(catalog, runs.events).handle)
     await listener.listen(subjects.PROGRESS_SUBJECTS, relay.progress)
     await listener.listen(subjects.AGENT_LOG_SUBJECTS, relay.log)
-    if enrolment is not None:
-        await enrolment.listen(listener)
     await serve_control(client, control, stack)
     due_runs = DueRuns(runs, requests, retention, start_deadline_s=settings.reaper.start_deadline_s)
     scheduler = Scheduler(client, catalog, due_runs, settings.scheduler, now)
     orphans = Orphans(catalog, store, runs.quotas, settings.reaper.orphans)
-    erasure = Erasure(runs, master_key, Signer(catalog, master_key, now), rotation, settings.erasure)
-    purger = Purger(runs, deletions, erasure, patience_s=settings.reaper.purge_after_s)
+    purger = Purger(runs, deletions, custody, patience_s=settings.reaper.purge_after_s)
     reaper = Reaper(runs, mover, deletions, orphans, purger, settings.reaper)
     leases = {name: Lease(client, js, name) for name in ("scheduler", "reaper", "notifier")}
     metrics.registry.register(Living(client, list(leases.values()), scheduler))
@@ -290,6 +237,4 @@ async def _start(
         asyncio.create_task(leases["reaper"].lead(reaper.run), name="reaper"),
         asyncio.create_task(leases["notifier"].lead(notifier.run), name="notifier"),
         asyncio.create_task(cancellable(fleet.keep()), name="fleet"),
-        asyncio.create_task(cancellable(presence.keep()), name="master key"),
-        asyncio.create_task(cancellable(rotation.keep()), name="master key rotation"),
     ]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left
 from collections.abc import Sequence
-from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import zstandard
@@ -26,14 +25,10 @@ from contracts.control import (
 from contracts.errors import Conflict, Corrupt, Denied, InvalidInput, StrongroomError
 from contracts.manifest import manifest_decoder
 from contracts.records import AnyRun, Attributes, BackupRecord, RestoreRecord, RunState
-from contracts.recovery_kit import RecoveryKit
 from contracts.wire import utc_now
 from daemon.activity import history
-from daemon.artifacts.inventories import unpack_inventory
 from daemon.catalog.buckets import key
 from daemon.catalog.catalog import Catalog
-from daemon.custody.headers import needs_identity
-from daemon.custody.kit import recovery_kit
 from daemon.filters import EventFilter
 from daemon.keys.custody import Custody, parse_recipient
 from daemon.run_lists import RunLists, place
@@ -41,6 +36,9 @@ from daemon.runs.asks import find_artifact
 from daemon.store.s3 import ObjectStore
 
 Run = TypeVar("Run", BackupRecord, RestoreRecord)
+
+_INVENTORY_LIMIT_BYTES = 64 * 1024 * 1024
+_WINDOW_LIMIT_BYTES = 128 * 1024 * 1024
 
 
 class Library:
@@ -104,11 +102,11 @@ class Library:
                 raise Corrupt("manifest.corrupt", f"the manifest of {backup.id} cannot be read: {exc.message}") from exc
             raise
         try:
-            packed = await self._custody.open(backup.project, backup.key_id, manifest.inventory)
+            sealed = await self._custody.open(backup.project, backup.key_id, manifest.inventory)
         except Denied:
-            return BackupDetail(record=backup, tools=manifest.tools, sealed_inventory=manifest.inventory)
+            return BackupDetail(record=backup, tools=manifest.tools)
         try:
-            inventory = await asyncio.to_thread(unpack_inventory, packed)
+            inventory = await asyncio.to_thread(_unpack, sealed)
             return BackupDetail(record=backup, tools=manifest.tools, inventory=inventory)
         except (zstandard.ZstdError, msgspec.DecodeError) as exc:
             raise Corrupt("manifest.corrupt", f"the inventory of {backup.id} cannot be read: {exc}") from exc
@@ -124,8 +122,6 @@ class Library:
         header, offset = b"", 0
         if recipient:
             reader = parse_recipient(recipient, "recipient")
-            if not backup.key_id:
-                raise Denied("key.unavailable", needs_identity(backup, "backup download"), field="recipient")
             header, offset = await self._custody.reseal(backup.project, backup.key_id, artifact.object_key, reader)
         return Download(
             artifact=artifact,
@@ -134,10 +130,6 @@ class Library:
             header=header,
             payload_offset=offset,
         )
-
-    async def recovery_kit(self, project: str, now: datetime) -> RecoveryKit:
-        """Raises: NotFound `project.not_found`."""
-        return await recovery_kit(self._catalog, self._store, project, now)
 
     async def _check(self, project: str, service: str) -> None:
         if service:
@@ -174,6 +166,18 @@ def _for_lists(backup: BackupRecord) -> BackupRecord:
     """Without what only a restore needs: lists have to fit into one message."""
     artifacts = [msgspec.structs.replace(artifact, attributes={}) for artifact in backup.artifacts]
     return msgspec.structs.replace(backup, artifacts=artifacts)
+
+
+def _unpack(packed: bytes) -> Any:
+    """Bounded by reading, not by what the frame says of itself: an agent made it.
+
+    Raises: ZstdError, msgspec.DecodeError, Corrupt when there is more than an inventory may have.
+    """
+    with zstandard.ZstdDecompressor(max_window_size=_WINDOW_LIMIT_BYTES).stream_reader(packed) as reader:
+        plain = reader.read(_INVENTORY_LIMIT_BYTES + 1)
+    if len(plain) > _INVENTORY_LIMIT_BYTES:
+        raise Corrupt("manifest.corrupt", f"the inventory has more than {_INVENTORY_LIMIT_BYTES} bytes")
+    return msgspec.json.decode(plain)
 
 
 def _prefix(project: str, service: str) -> str:

@@ -40,8 +40,8 @@ class NodeRegistry:
         alive = {stored.key: stored.value for stored in await self._catalog.alive.select()}
         return [NodeView(record=s.value, alive=alive.get(s.key)) for s in await self._catalog.nodes.select()]
 
-    async def remove(self, node: str) -> NodeRecord:
-        """The record that the node had.  Raises: NotFound, Conflict `node.in_use`."""
+    async def remove(self, node: str) -> None:
+        """Raises: NotFound, Conflict `node.in_use`."""
         stored = await self._catalog.need_node(node)
         services = [stored.value for stored in await self._catalog.services.select() if stored.value.deletion is None]
         users = [f"{service.project}/{service.name}" for service in services if node in service.nodes]
@@ -51,4 +51,3 @@ class NodeRegistry:
         await remove_node_consumer(self._js, node)
         now = self._runs.now()
         await self._runs.events.publish("node.removed", key=f"{node}:{now.isoformat()}", at=now, node=node)
-        return stored.value

@@ -10,22 +10,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
-from typing import Final
 
 import msgspec
 import structlog
 
 from contracts.ids import is_run_path
 from contracts.object_keys import ROOT, manifest_key
-from contracts.records import BackupRecord, RunState
 from daemon.catalog.buckets import key
-from daemon.catalog.catalog import Catalog, backup_marker
+from daemon.catalog.catalog import Catalog
 from daemon.quotas import Quotas
 from daemon.store.s3 import ObjectInfo, ObjectStore
 
 log = structlog.get_logger()
-
-_UNSUCCESSFUL: Final = frozenset({RunState.FAILED, RunState.CANCELLED, RunState.MISSED})
 
 
 class OrphanSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -73,18 +69,13 @@ class Orphans:
         await self._drop_reservations()
 
     async def sweep_objects(self, now: datetime) -> None:
-        """Removes objects that no record knows, once they are old enough, and what a run without success had to leave.
-
-        A bucket may lock by itself whatever comes into it, and an owner may lock what he likes: such objects are counted
-        where the bucket is counted, and go with the first sweep after their locks have ended.
-        """
+        """Removes objects that no record knows, once they are old enough."""
         projects = {stored.key: stored.value for stored in await self._catalog.projects.select()}
         async for run in self._listed():
             owner = projects.get(run.project)
             if owner is None or run.newest <= owner.created_at or run.newest > now - self._objects_after:
                 continue
-            known = await self._catalog.backups.get(key(run.project, run.service, run.run_id))
-            if known is not None and not await self._had_to_leave(known.value):
+            if await self._catalog.backups.get(key(run.project, run.service, run.run_id)) is not None:
                 continue
             if manifest_key(run.project, run.service, run.run_id) in run.object_keys:
                 log.warning("backup.unrecorded", project=run.project, service=run.service, run_id=run.run_id)
@@ -92,14 +83,7 @@ class Orphans:
             log.warning(
                 "objects.orphaned", project=run.project, service=run.service, run_id=run.run_id, objects=len(run.object_keys)
             )
-            await self._store.remove(list(dict.fromkeys(run.object_keys)), leave_locked=True)
-
-    async def _had_to_leave(self, record: BackupRecord) -> bool:
-        """Whether whoever ended the run has cleared up after it, so that what is there was locked at the time."""
-        if not self._store.can_lock or record.state not in _UNSUCCESSFUL:
-            return False
-        holder = await self._catalog.active.get(backup_marker(record.project, record.service))
-        return holder is None or holder.value.run_id != record.id
+            await self._store.remove(run.object_keys)
 
     async def _listed(self) -> AsyncIterator[_Run]:
         """All objects, backup by backup: the store lists them in order."""

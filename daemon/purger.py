@@ -1,7 +1,6 @@
 """What happens when the grace after a deletion is over: backups, records and (of a project) the key go for good.
 
-Everything is taken up again where it was cut off: the service's or project's own record goes last.  What remains of a
-project then is the record of its deletion (`daemon.keys.erasure`), signed once nothing opens its identities any more.
+Everything is taken up again where it was cut off: the service's or project's own record goes last.
 """
 
 from __future__ import annotations
@@ -13,13 +12,12 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from contracts.deletion_record import DeletionRecord
 from contracts.errors import Conflict, ErrorInfo, NotFound, StrongroomError
 from contracts.object_keys import project_prefix, service_prefix
 from contracts.records import Deletion, ProjectRecord, RestoreRecord, RunKind, RunState, ServiceRecord
 from daemon.catalog.buckets import RecordBucket, RecordChanged, Stored, key
 from daemon.catalog.catalog import backup_marker, restore_marker
-from daemon.keys.erasure import Erasure
+from daemon.keys.custody import Custody
 from daemon.runs.deletions import Deletions
 from daemon.runs.runs import Runs
 
@@ -31,14 +29,14 @@ _CANCELLED: Final = ErrorInfo(code="run.cancelled", message="its service was del
 class Purger:
     """Runs beside the reaper, under its lease."""
 
-    def __init__(self, runs: Runs, deletions: Deletions, erasure: Erasure, *, patience_s: float) -> None:
+    def __init__(self, runs: Runs, deletions: Deletions, custody: Custody, *, patience_s: float) -> None:
         self._runs = runs
         self._patience_s = patience_s
         self._due_since: dict[str, float] = {}
         """By the event loop's clock: a wall clock that is ahead for a moment must not destroy anything."""
         self._catalog = runs.catalog
         self._deletions = deletions
-        self._erasure = erasure
+        self._custody = custody
 
     def begin_term(self) -> None:
         """A new leader has seen nothing itself."""
@@ -54,8 +52,6 @@ class Purger:
             if self._is_due(service.key, service.value.deletion, now, due):
                 await self._guarded(service.key, self._purge_service(service))
         self._due_since = due
-        # After all of them, so that one rotation of the master key is enough for those that were purged together.
-        await self._erasure.settle()
 
     def _is_due(self, what: str, deletion: Deletion | None, now: datetime, due: dict[str, float]) -> bool:
         if deletion is None or deletion.purge_at > now:
@@ -73,15 +69,13 @@ class Purger:
     async def _purge_project(self, stored: Stored[ProjectRecord]) -> None:
         project = stored.key
         begun = await _begin(self._catalog.projects, stored)
-        deletion = await self._erasure.begin(begun.value)
         for service in await self._catalog.services.select(project):
-            await self._purge_service(service, deletion)
+            await self._purge_service(service)
         if await self._catalog.services.select(project):
             return  # a run is still letting go of one of them
         # What no service of it knows any more: once the project is unknown too, nothing looks after it.
         await self._runs.store.clear(project_prefix(project))
-        await self._erasure.erase_keys(deletion)
-        await self._erasure.purged(deletion)
+        await self._custody.destroy_keys(project)
         usage = await self._catalog.usage.get(project)
         if usage is not None:
             await self._catalog.usage.delete(project, usage.revision)
@@ -95,11 +89,10 @@ class Purger:
         )
         await self._catalog.projects.delete(project, begun.revision)
 
-    async def _purge_service(self, stored: Stored[ServiceRecord], of: DeletionRecord | None = None) -> None:
-        """`of`: the deletion of its project, which is to tell what backups there were."""
+    async def _purge_service(self, stored: Stored[ServiceRecord]) -> None:
         service = stored.value
         begun = await _begin(self._catalog.services, stored) if service.deletion is not None else stored
-        if not await self._purge_runs(service, of):
+        if not await self._purge_runs(service):
             return
         name = key(service.project, service.name)
         await self._runs.store.clear(service_prefix(service.project, service.name))
@@ -117,7 +110,7 @@ class Purger:
         )
         await self._catalog.services.delete(name, begun.revision)
 
-    async def _purge_runs(self, service: ServiceRecord, of: DeletionRecord | None) -> bool:
+    async def _purge_runs(self, service: ServiceRecord) -> bool:
         """Whether nothing is left of the service's runs; what still runs is told to stop."""
         name = key(service.project, service.name)
         found = await self._catalog.backups.select(name)
@@ -130,8 +123,6 @@ class Purger:
         for record in (backup.value for backup in found):
             if holder is not None and holder.value.run_id == record.id:
                 continue
-            if of is not None:
-                await self._erasure.note(of, record)
             try:
                 await self._deletions.delete(
                     record.project, record.service, record.id, reason="its grace is over", even_protected=True

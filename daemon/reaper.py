@@ -142,8 +142,6 @@ class Reaper:
             if clock - self._without_record.setdefault(active.run_id, clock) > _CUT_OFF_S:
                 if kind is RunKind.BACKUP:
                     await self._runs.quotas.drop(active.project, active.service, active.run_id)
-                else:
-                    await self._runs.headers.forget(active.project, active.service, active.run_id)
                 await self._runs.release(marker.key, active.run_id)
             return
         record: AnyRun = stored.value

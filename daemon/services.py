@@ -48,7 +48,6 @@ class Services:
         check_slug(name, "name")
         await self._catalog.need_live_project(project)
         await self._check_nodes(nodes)
-        self._runs.locks.check_policy(retention)
         record = ServiceRecord(
             project=project,
             name=name,
@@ -105,7 +104,6 @@ class Services:
         `service.deleted`.
         """
         owner, stored = await self._catalog.need_live_service(project, service)
-        self._runs.locks.check_policy(policy)
         planned = await self._retention.plan(owner, stored.value, policy)
         if dry_run:
             return _retention_view(stored.value, policy, planned, applied=False)
@@ -120,7 +118,6 @@ class Services:
         record = msgspec.structs.replace(stored.value, retention=policy)
         await self._catalog.services.update(stored.key, record, stored.revision)
         await self._tell("changed", record, actor=actor, facts={"changed": "retention"})
-        await self._runs.locks.keep(project, service)
         if confirm:
             planned = await self._retention.apply(owner, record)
         return _retention_view(record, policy, planned, applied=True)

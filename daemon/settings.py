@@ -12,12 +12,10 @@ from contracts.settings import NatsSettings, load_settings
 from contracts.tracing import TracingSettings
 from daemon.catalog.topology import ACK_WAIT_S
 from daemon.http.settings import HttpSettings
-from daemon.keys.erasure import ErasureSettings
 from daemon.notifications.settings import NotificationSettings
 from daemon.reaper import ReaperSettings
 from daemon.scheduler import SchedulerSettings
 from daemon.store.settings import StoreSettings
-from daemon.trust.settings import TrustSettings
 
 ENV_PREFIX = "STRONGROOM"
 
@@ -27,15 +25,8 @@ class CoordinatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
 
     nats: NatsSettings
     store: StoreSettings
-    master_key_file: str = ""
-    """Seals the projects' identities; whoever loses it loses every backup whose identity is nowhere else.
-
-    Exactly one of this and the two below is set.
-    """
-    master_key_credential: str = ""
-    """The name of a systemd credential with what would be in the file."""
-    master_key_env: str = ""
-    """The name of an environment variable with it; taken out of the environment once it was read."""
+    master_key_file: str
+    """Seals the projects' identities; whoever loses it loses every backup whose identity is nowhere else."""
     replicas: Annotated[int, msgspec.Meta(ge=1, le=5)] = 1
     """Of streams and buckets, when they are created: 3 in a cluster."""
     max_attempts: Annotated[int, msgspec.Meta(ge=1, le=10)] = 3
@@ -45,14 +36,11 @@ class CoordinatorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     """How long a deleted project or service can be had back; then its backups and keys go for good."""
     http: HttpSettings | None = None
     """Without it, the coordinator is reached over NATS only."""
-    trust: TrustSettings | None = None
-    """Without it, the NATS servers' own files say which nodes may connect, and none can be enrolled while they run."""
     tracing: TracingSettings | None = None
     """Without it, nothing is traced."""
     scheduler: SchedulerSettings = SchedulerSettings()
     reaper: ReaperSettings = ReaperSettings()
     notifications: NotificationSettings = NotificationSettings()
-    erasure: ErasureSettings = ErasureSettings()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 

@@ -1,23 +1,19 @@
-"""A stream read by its sequences, without a consumer: JetStream counts what is stored after a place, and reads from it.
+"""Pages of a stream, the newest first, without a consumer: JetStream counts what is stored after a place, and reads from it.
 
-Everybody who reads events or logs comes through here, operators too: what they may ask are these questions and nothing
-that makes a consumer, since the subject to which a consumer delivers escapes all permissions.  The page before a place is
-found by going back in growing steps until enough matches lie between, and then by halving the last step.  Each question
-costs the server what one message costs it, however long the stream is.
+The page before a place is found by going back in growing steps until enough matches lie between, and then by halving the
+last step.  Each question costs the server what one message costs it, however long the stream is.
 Source: NATS ADR-31 (direct get, `batch` with `next_by_subj`); measured on nats-server 2.15.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
-from nats.errors import TimeoutError as NatsTimeoutError
-from nats.js.errors import NoStreamResponseError, NotFoundError
+from nats.js.errors import NotFoundError
 
 from contracts.bus import patiently
 from contracts.errors import Unavailable
@@ -26,20 +22,11 @@ _ANSWER_S: Final = 5
 _GROWTH: Final = 8
 _TOLERATED: Final = 4
 """So many times a page is read rather than halved once more."""
-PAGE_BYTES: Final = 4 * 1024 * 1024
-"""A page ends with the message that passes this: the reader's memory depends on it and not on what was written."""
 
 
 class Raw(NamedTuple):
     sequence: int
     data: bytes
-
-
-class Page(NamedTuple):
-    messages: list[Raw]
-    """Oldest first."""
-    left: int
-    """How many come after them; 0 when they reach to the end of what the answering server has."""
 
 
 async def last_sequence(client: Client, stream: str) -> int:
@@ -51,49 +38,6 @@ async def last_sequence(client: Client, stream: str) -> int:
         raise Unavailable(
             "bus.unavailable", f"there is no stream {stream} on this NATS server: has a coordinator ever run on it?"
         ) from exc
-    except NatsError as exc:
-        raise Unavailable("bus.unavailable", f"the connection to the NATS server broke: {exc}") from exc
-
-
-async def read_page(
-    client: Client, stream: str, subject: str, *, start: int = 0, since: datetime | None = None, batch: int = 100
-) -> Page:
-    """Up to `batch` messages of a subject at or after a sequence, or stored at or after a time; fewer when they are large.
-
-    Without a gap: an answer of which something was lost on the way is asked for again.  In a cluster any server answers,
-    and one that lags has fewer at the end, never fewer in between.  Raises: Unavailable `bus.unavailable`.
-    """
-    place: dict[str, Any] = {"start_time": since} if since is not None else {"seq": max(1, start)}
-    request = msgspec.json.encode({**place, "next_by_subj": subject, "batch": batch, "max_bytes": PAGE_BYTES})
-
-    async def ask() -> Page:
-        inbox = client.new_inbox()
-        subscription = await client.subscribe(inbox, pending_bytes_limit=0)
-        try:
-            await client.publish(f"$JS.API.DIRECT.GET.{stream}", request, reply=inbox)
-            found: list[Raw] = []
-            while True:
-                message = await subscription.next_msg(timeout=_ANSWER_S)
-                headers = message.headers or {}
-                status = headers.get("Status")
-                if status == "404":
-                    return Page([], 0)
-                if status == "503":  # a server that has just started, or an election: nobody answers for the stream yet
-                    raise NoStreamResponseError
-                if status not in (None, "204"):
-                    raise Unavailable("bus.unavailable", f"the stream {stream} cannot be read: status {status}")
-                if int(headers.get("Nats-Last-Sequence", 0)) != (found[-1].sequence if found else 0):
-                    raise NatsTimeoutError  # one in between was lost
-                if status == "204":
-                    return Page(found, int(headers.get("Nats-Num-Pending", 0)))
-                found.append(Raw(int(headers["Nats-Sequence"]), message.data))
-        finally:
-            await subscription.unsubscribe()
-
-    try:
-        return await patiently(ask, f"read {stream}")
-    except NatsError as exc:
-        raise Unavailable("bus.unavailable", f"the connection to the NATS server broke: {exc}") from exc
 
 
 async def newest_before(client: Client, stream: str, subjects: Sequence[str], before: int | None, limit: int) -> list[Raw]:
@@ -136,17 +80,47 @@ async def _newest_of(client: Client, stream: str, subject: str, before: int, lim
 
 async def _count_from(client: Client, stream: str, subject: str, start: int) -> int:
     """How many messages of the subject are stored at or after a sequence."""
-    page = await read_page(client, stream, subject, start=start, batch=1)
-    return page.left + len(page.messages)
+    page, left = await _page(client, stream, subject, start, 1)
+    return left + len(page)
 
 
 async def _read(client: Client, stream: str, subject: str, start: int, before: int) -> list[Raw]:
     """All messages of the subject from `start` on, before `before`."""
     found: list[Raw] = []
     while start < before:
-        page = await read_page(client, stream, subject, start=start, batch=256)
-        found += [raw for raw in page.messages if raw.sequence < before]
-        if not page.messages or not page.left:
+        page, left = await _page(client, stream, subject, start, 256)
+        found += [raw for raw in page if raw.sequence < before]
+        if not page or not left:
             break
-        start = page.messages[-1].sequence + 1
+        start = page[-1].sequence + 1
     return found
+
+
+async def _page(client: Client, stream: str, subject: str, start: int, batch: int) -> tuple[list[Raw], int]:
+    """Up to `batch` messages at or after a sequence, and how many come after them."""
+    request = msgspec.json.encode({"seq": max(1, start), "next_by_subj": subject, "batch": batch})
+
+    async def ask() -> tuple[list[Raw], int]:
+        inbox = client.new_inbox()
+        subscription = await client.subscribe(inbox, pending_bytes_limit=0)
+        try:
+            await client.publish(f"$JS.API.DIRECT.GET.{stream}", request, reply=inbox)
+            found: list[Raw] = []
+            while True:
+                message = await subscription.next_msg(timeout=_ANSWER_S)
+                headers = message.headers or {}
+                status = headers.get("Status")
+                if status == "404":
+                    return [], 0
+                if status == "204":
+                    return found, int(headers.get("Nats-Num-Pending", 0))
+                if status is not None:
+                    raise Unavailable("bus.unavailable", f"the stream {stream} cannot be read: status {status}")
+                found.append(Raw(int(headers["Nats-Sequence"]), message.data))
+        finally:
+            await subscription.unsubscribe()
+
+    try:
+        return await patiently(ask, f"read {stream}")
+    except NatsError as exc:
+        raise Unavailable("bus.unavailable", f"the connection to the NATS server broke: {exc}") from exc

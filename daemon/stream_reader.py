@@ -1,44 +1,38 @@
 """A JetStream stream read in order, each message once, over restarts of the servers.
 
-What is stored is all that is told: messages are read by their sequences, page after page.  That something new came is heard
-on core NATS, and is no more than the reason to look again: a message that was heard and never stored is not told, one that
-was stored unheard is found by the look after a reconnect or at the next interval, and nothing is told twice.  So nothing is
-left on the servers, whatever becomes of the reader, and it needs no right to make a consumer.
+A pull consumer made anew where the last message ended, rather than the library's ordered push consumer: that one, made for a
+start time, cannot be made anew after a restart (it then names a start time and a start sequence, which the server refuses),
+and before its first message it would begin with the whole stream.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections import Counter, deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
+import secrets
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from datetime import datetime
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeAlias, TypeVar
 
-from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.errors import APIError, NotFoundError
 
+from contracts.bus import patiently
 from contracts.errors import StrongroomError, Unavailable
 from daemon.news import Numbered
-from daemon.stream_pages import Raw, last_sequence, read_page
 
 __all__ = ["Numbered", "StreamReader"]
 
 T = TypeVar("T")
+_Subscription: TypeAlias = JetStreamContext.PullSubscription
 
 _BATCH: Final = 100
-_LOOK_S: Final = 10.0
-"""It looks this often even if nothing is heard."""
-_TICK_S: Final = 0.5
-"""It notices this soon that the connection was made anew."""
+_PULL_S: Final = 3.0
+_ABANDONED_AFTER_S: Final = 60.0
+"""The server forgets a consumer that nobody reads, for the case that its reader could not remove it."""
 _AGAIN_S: Final = 1.0
-_STORED_WITHIN_S: Final = (0.01, 0.05, 0.2, 1.0)
-"""A message is heard before it is stored, or by another server than the one that answers: waits between looks for it."""
-_MOST_HEARD: Final = 1_000
-"""Messages that were heard and not yet read; those beyond are found by the looks that these cause."""
-_NO_END: Final = 2**63
 
 
 class StreamReader(Generic[T]):
@@ -46,7 +40,7 @@ class StreamReader(Generic[T]):
 
     def __init__(
         self,
-        client: Client,
+        js: JetStreamContext,
         stream: str,
         subjects: Sequence[str],
         decode: Callable[[bytes], T],
@@ -55,138 +49,142 @@ class StreamReader(Generic[T]):
         since: datetime | None = None,
     ) -> None:
         """From after a sequence on, or from what was stored at or after a time.  No subject may cover another."""
-        self._client = client
+        self._js = js
         self._stream = stream
+        self._subjects = list(subjects)
         self._decode = decode
-        self._places = [_Place(client, stream, subject, after, since) for subject in subjects]
-        self._heard = _Heard()
+        self._last = after
+        self._since = since
+        self._consumer = f"reader-{secrets.token_hex(8)}"
+        """One name for all that are made for this reader, one after the other: none is left behind when an answer is lost
+        or a server found again after its restart what it had not known at first."""
 
     async def stored(self) -> AsyncGenerator[Numbered[T], None]:
         """What there is now, oldest first.  Raises: Unavailable."""
-        async with aclosing(self._until(await last_sequence(self._client, self._stream))) as found:
-            async for each in found:
-                yield each
+        try:
+            subscription, pending = await self._open()
+            try:
+                while pending:
+                    try:
+                        batch, pending = await self._fetch(subscription, min(_BATCH, pending))
+                    except (TimeoutError, NatsError, APIError):
+                        pending = await self._still_pending()
+                        continue
+                    for each in batch:
+                        yield each
+            finally:
+                await _unsubscribe(subscription)
+        finally:
+            await self._remove()
 
     async def following(self) -> AsyncGenerator[Numbered[T], None]:
         """What there is and what comes, without an end; servers may come and go meanwhile."""
-        async with self._listening():
+        try:
             while True:
-                self._heard.woken.clear()
-                try:
-                    # Of one subject, whatever page is read continues the one before.  Of several, what was stored between
-                    # the reading of one and of the next would be told too early.
-                    several = len(self._places) > 1
-                    end = await last_sequence(self._client, self._stream) if several else _NO_END
-                    async with aclosing(self._until(end)) as found:
-                        async for each in found:
-                            yield each
-                except (Unavailable, NatsError):
+                opened = await self._try_to_open()
+                if opened is None:
                     await asyncio.sleep(_AGAIN_S)
                     continue
-                await self._heard.wait_for_more(self._client)
+                try:
+                    async with aclosing(self._until_lost(*opened)) as found:
+                        async for each in found:
+                            yield each
+                finally:
+                    await _unsubscribe(opened[0])
+        finally:
+            await self._remove()
 
-    async def _until(self, end: int) -> AsyncGenerator[Numbered[T], None]:
-        """What is stored, up to and with this sequence, merged by sequence.  Raises: Unavailable."""
-        for place in self._places:
-            place.exhausted = False
+    async def _until_lost(self, subscription: _Subscription, pending: int) -> AsyncGenerator[Numbered[T], None]:
         while True:
-            heads: list[tuple[int, _Place]] = []
-            for place in self._places:
-                head = await place.head()
-                if head is not None and head <= end:
-                    heads.append((head, place))
-            if not heads:
-                return
-            _, first = min(heads, key=lambda head: head[0])
-            raw = first.take()
-            self._heard.read(raw.data)
             try:
-                value = self._decode(raw.data)
+                # One at a time when there is nothing to catch up on: a batch would wait for its last one.
+                batch, pending = await self._fetch(subscription, max(1, min(_BATCH, pending)))
+            except TimeoutError:
+                if await self._is_lost():
+                    return
+                pending = 0
+                continue
+            except (Unavailable, NatsError, APIError):
+                await asyncio.sleep(_AGAIN_S)
+                if await self._is_lost():
+                    return
+                continue
+            for each in batch:
+                yield each
+
+    async def _is_lost(self) -> bool:
+        try:
+            await self._js.consumer_info(self._stream, self._consumer)
+        except NotFoundError:
+            return True
+        except (NatsError, APIError, TimeoutError):
+            await asyncio.sleep(_AGAIN_S)
+        return False
+
+    async def _still_pending(self) -> int:
+        """How many are waiting, when none of them came.  Raises: Unavailable when the server does not say."""
+        try:
+            info = await patiently(lambda: self._js.consumer_info(self._stream, self._consumer), f"read {self._stream}")
+        except (NatsError, APIError) as exc:
+            raise Unavailable("bus.unavailable", f"the stream {self._stream} could not be read to its end: {exc}") from exc
+        return info.num_pending or 0
+
+    async def _try_to_open(self) -> tuple[_Subscription, int] | None:
+        try:
+            return await self._open()
+        except (Unavailable, NatsError, APIError, TimeoutError):
+            return None
+
+    async def _open(self) -> tuple[_Subscription, int]:
+        """A consumer from after the last message on; how many it has waiting."""
+        by_time = self._since is not None and not self._last
+        await self._remove()
+        config = ConsumerConfig(
+            name=self._consumer,
+            filter_subjects=self._subjects,
+            ack_policy=AckPolicy.NONE,
+            mem_storage=True,
+            inactive_threshold=_ABANDONED_AFTER_S,
+            deliver_policy=DeliverPolicy.BY_START_TIME if by_time else DeliverPolicy.BY_START_SEQUENCE,
+            opt_start_seq=None if by_time else self._last + 1,
+            opt_start_time=self._since if by_time else None,
+        )
+
+        async def add() -> int:
+            return (await self._js.add_consumer(self._stream, config)).num_pending or 0
+
+        try:
+            pending = await patiently(add, f"read {self._stream}")
+        except NotFoundError as exc:
+            raise Unavailable(
+                "bus.unavailable",
+                f"there is no stream {self._stream} on this NATS server: has a coordinator ever run on it?",
+            ) from exc
+        return await self._js.pull_subscribe_bind(consumer=self._consumer, stream=self._stream), pending
+
+    async def _fetch(self, subscription: _Subscription, count: int) -> tuple[list[Numbered[T]], int]:
+        """Up to `count`, and how many are still waiting.  Raises: TimeoutError when none came for a while."""
+        found: list[Numbered[T]] = []
+        pending = 0
+        for message in await subscription.fetch(count, timeout=_PULL_S):
+            self._last = message.metadata.sequence.stream
+            pending = message.metadata.num_pending
+            try:
+                found.append(Numbered(self._last, self._decode(message.data)))
             except StrongroomError:
                 continue
-            yield Numbered(raw.sequence, value)
+        return found, pending
 
-    @asynccontextmanager
-    async def _listening(self) -> AsyncIterator[None]:
-        """Before the first look, so that nothing can come between."""
-        subscriptions = []
+    async def _remove(self) -> None:
+        """Leaves no consumer behind, if the server can be reached."""
         try:
-            for place in self._places:  # one by one: those made before a failure are ended too
-                subscriptions.append(await self._client.subscribe(place.subject, cb=self._heard.hear))  # noqa: PERF401
-            with contextlib.suppress(NatsError, TimeoutError):  # not connected at the moment: the look after that finds it
-                await self._client.flush()
-            yield
-        finally:
-            for subscription in subscriptions:
-                with contextlib.suppress(NatsError):  # the connection is closed: nothing is left of it
-                    await subscription.unsubscribe()
+            await self._js.delete_consumer(self._stream, self._consumer)
+        except (NatsError, APIError, TimeoutError):
+            return
 
 
-class _Place:
-    """How far one subject was read."""
-
-    def __init__(self, client: Client, stream: str, subject: str, after: int, since: datetime | None) -> None:
-        self._client = client
-        self._stream = stream
-        self.subject = subject
-        self._next = after + 1
-        self._since = since
-        """Until the first message is read."""
-        self._waiting: deque[Raw] = deque()
-        self._left = 0
-        self.exhausted = False
-        """The end of what is stored was seen since this was last set to False."""
-
-    async def head(self) -> int | None:
-        """The sequence of the next message; None at the end of what is stored.  Raises: Unavailable."""
-        if not self._waiting and not self.exhausted:
-            page = await read_page(
-                self._client, self._stream, self.subject, start=self._next, since=self._since, batch=_BATCH
-            )
-            self._waiting.extend(page.messages)
-            self.exhausted = not (page.left and page.messages)
-            if page.messages:
-                self._next, self._since = page.messages[-1].sequence + 1, None
-        return self._waiting[0].sequence if self._waiting else None
-
-    def take(self) -> Raw:
-        return self._waiting.popleft()
-
-
-class _Heard:
-    """Messages that were heard and are still to be found in the stream."""
-
-    def __init__(self) -> None:
-        self.woken = asyncio.Event()
-        self._unread: Counter[int] = Counter()
-        self._tries = 0
-        self._reconnects = 0
-
-    async def hear(self, message: Msg) -> None:
-        if self._unread.total() < _MOST_HEARD:
-            self._unread[hash(message.data)] += 1
-        self._tries = 0
-        self.woken.set()
-
-    def read(self, data: bytes) -> None:
-        if (left := self._unread.pop(hash(data), 0) - 1) > 0:
-            self._unread[hash(data)] = left
-
-    async def wait_for_more(self, client: Client) -> None:
-        """Until there is reason to look again: something was heard, the connection is new, or some time has passed."""
-        if self._unread:
-            if self._tries < len(_STORED_WITHIN_S):
-                wait_s = _STORED_WITHIN_S[self._tries]
-                self._tries += 1
-                await asyncio.sleep(wait_s)
-                return
-            self._unread.clear()  # a repetition that the stream did not take
-        loop = asyncio.get_running_loop()
-        until = loop.time() + _LOOK_S
-        while not self.woken.is_set() and loop.time() < until:
-            if client.stats["reconnects"] != self._reconnects and client.is_connected:
-                self._reconnects = client.stats["reconnects"]
-                return
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_TICK_S):
-                    await self.woken.wait()
+async def _unsubscribe(subscription: _Subscription) -> None:
+    try:
+        await subscription.unsubscribe()
+    except NatsError:
+        return

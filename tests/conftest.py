@@ -41,9 +41,9 @@ def pytest_sessionstart() -> None:
 
 
 @contextmanager
-def _running_nats(*nodes: str, trust: bool = False) -> Iterator[NatsServer]:
+def _running_nats(*nodes: str) -> Iterator[NatsServer]:
     with server_directory("nats", in_memory=True) as directory:
-        server = NatsServer(directory, nodes, trust=trust)
+        server = NatsServer(directory, nodes)
         try:
             server.start()
             yield server
@@ -75,12 +75,9 @@ def _running_postgres(**settings: str) -> Iterator[PostgresCluster]:
 
 @pytest.fixture
 def nats_factory() -> Iterator[NatsFactory]:
-    """`nats_factory("db-1", "db-2")`: a running nats-server of its own that knows these nodes.
-
-    With `trust=True` it runs in operator mode, and the nodes are admitted by its `authority`.
-    """
+    """`nats_factory("db-1", "db-2")`: a running nats-server of its own that knows these nodes."""
     with ExitStack() as stack:
-        yield lambda *nodes, trust=False: stack.enter_context(_running_nats(*nodes, trust=trust))
+        yield lambda *nodes: stack.enter_context(_running_nats(*nodes))
 
 
 @pytest.fixture

@@ -99,8 +99,6 @@ class BackupDetail(msgspec.Struct, frozen=True, kw_only=True):
     tools: dict[str, str] = {}
     inventory: Any = None
     """What was backed up, object by object; None where the identity that opens it is not held by the coordinator."""
-    sealed_inventory: bytes = b""
-    """Then this, `age(zstd(JSON))`, for whoever holds an identity of the backup's recipients."""
 
 
 class Download(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,18 +6,12 @@ import msgspec
 
 from contracts.access import Role
 from contracts.control.verb import Verb
-from contracts.custody import CustodyKind
 from contracts.policy.quota_plan import QuotaPlan
 from contracts.records import ProjectRecord
-from contracts.recovery_kit import RecoveryKit
 
 
 class ProjectCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: str
-    custody: CustodyKind = CustodyKind.MANAGED
-    """`customer`: nothing that opens a backup is made or kept here, and `recipients` are all that there is."""
-    recipients: list[str] = []
-    """age recipients of a project in customer custody, one at least."""
     recovery_recipients: list[str] = []
     """Further age recipients, such as one whose identity lies in a safe."""
     plan: QuotaPlan = QuotaPlan.CUSTOM
@@ -44,40 +38,6 @@ class ProjectSetQuota(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     plan: QuotaPlan
     quota_bytes: int | None = None
     actor: str = ""
-
-
-class ProjectSetRecipients(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Counts for backups that are asked for from now on: those that exist open for whom they were made."""
-
-    project: str
-    add: list[str] = []
-    remove: list[str] = []
-    actor: str = ""
-
-
-class ProjectReveal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Asks for what opens every backup of the project."""
-
-    project: str
-    confirm: str
-    """The project's name once more: whoever has the answer can read everything that the project ever backed up."""
-    actor: str = ""
-
-
-class RevealedIdentity(msgspec.Struct, frozen=True, kw_only=True):
-    key_id: str
-    recipient: str
-    identity: str
-    """As a line of an age identity file."""
-
-    def __repr__(self) -> str:
-        return f"RevealedIdentity(key_id={self.key_id!r}, recipient={self.recipient!r}, identity=…)"
-
-
-class RevealedIdentities(msgspec.Struct, frozen=True, kw_only=True):
-    """Of all keys of the project, the newest last."""
-
-    identities: list[RevealedIdentity]
 
 
 class ProjectUsage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -190,28 +150,4 @@ PROJECT_USAGE = Verb(
     "What a project stores, and whether bucket and records agree",
     role=Role.VIEWER,
     route="GET /projects/{project}/usage",
-)
-PROJECT_SET_RECIPIENTS = Verb(
-    "project.set_recipients",
-    ProjectSetRecipients,
-    ProjectRecord,
-    "Change who can open new backups of a project",
-    role=Role.ADMIN,
-    route="PATCH /projects/{project}/recipients",
-)
-PROJECT_RECOVERY_KIT = Verb(
-    "project.recovery_kit",
-    ProjectRef,
-    RecoveryKit,
-    "How to restore a project's backups without Strongroom",
-    role=Role.VIEWER,
-    route="GET /projects/{project}/recovery-kit",
-)
-PROJECT_REVEAL = Verb(
-    "project.reveal",
-    ProjectReveal,
-    RevealedIdentities,
-    "The identities that open a project's backups, for its recovery kit",
-    role=Role.ADMIN,
-    route="POST /projects/{project}/reveal",
 )

@@ -9,7 +9,6 @@ import msgspec
 from contracts.access import Role
 from contracts.control.backups import RunRefRequest
 from contracts.control.verb import Verb
-from contracts.custody import ArtifactHeader, ResealedHeader
 from contracts.records import RestoreRecord, RunState
 
 
@@ -28,41 +27,7 @@ class RestoreCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     directory: str = ""
     """See `contracts.records.RestoreTarget`, like `paths`."""
     paths: list[str] = []
-    headers: list[ResealedHeader] = []
-    """Of every artifact that is restored, made by whoever holds the identity (`restore.prepare`).  Without any, the backup
-    is opened with the project's managed key."""
     actor: str = ""
-
-
-class RestorePrepare(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Like the fields of `RestoreCreate`."""
-
-    project: str
-    service: str
-    id: str
-    to_project: str = ""
-    to_service: str = ""
-    node: str = ""
-    artifacts: list[str] = []
-
-
-class Preparation(msgspec.Struct, frozen=True, kw_only=True):
-    """What somebody with the identity needs to seal a restore's artifacts to the node that restores them."""
-
-    id: str
-    """Of the backup, `latest` resolved."""
-    node: str
-    """That would restore it: name it in `restore.create`, since the headers are made for it."""
-    recipient: str
-    """The node's."""
-    fingerprint: str
-    """Of that recipient, for people to compare with what the host itself says."""
-    recipients: list[str]
-    """What the backup is encrypted to: an identity of any of them opens the headers."""
-    key_id: str
-    """Of the managed key that opens them too; empty when no such key is held here."""
-    headers: list[ArtifactHeader]
-    """Of each artifact that would be restored."""
 
 
 class RestoreList(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -116,12 +81,4 @@ RESTORE_CANCEL = Verb(
     "Cancel a restore under way",
     role=Role.OPERATOR,
     route="POST /projects/{project}/services/{service}/restores/{id}/cancel",
-)
-RESTORE_PREPARE = Verb(
-    "restore.prepare",
-    RestorePrepare,
-    Preparation,
-    "What is needed to restore with an identity that is not held here",
-    role=Role.OPERATOR,
-    route="GET /projects/{project}/services/{service}/backups/{id}/preparation",
 )

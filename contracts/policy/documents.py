@@ -13,7 +13,6 @@ from typing import Any, Final, NoReturn
 import msgspec
 
 from contracts.errors import InvalidInput
-from contracts.policy.locking import LockDays
 from contracts.policy.retention import Maximums, Minimums, RetentionPolicy, RunFacts
 from contracts.policy.tags import TIME_TAGS
 from contracts.records import RunState
@@ -82,7 +81,7 @@ def read_policy(data: bytes, name: str) -> RetentionPolicy:
     text = _utf8(data, name, "policy")
     raw = _parse_document(text, name)
     _refuse_unknown(raw, RetentionPolicy, name, "")
-    for group, type_ in (("minimums", Minimums), ("maximums", Maximums), ("lock_days", LockDays)):
+    for group, type_ in (("minimums", Minimums), ("maximums", Maximums)):
         if isinstance(counts := raw.get(group), Mapping):
             _refuse_unknown(counts, type_, name, f".{group}")
     for key in _NULLABLE:

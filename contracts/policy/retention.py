@@ -3,8 +3,7 @@
 Each completed backup has one class, the first that fits: protected, monthly, weekly, daily, none.  There are three
 passes, each from the newest to the oldest:
 
-1. Minimums.  The newest of each class are kept, up to its minimum.  Protected ones are kept and use no slot.  What is locked
-   in the object store is kept until its lock ends, since nothing could delete it.
+1. Minimums.  The newest of each class are kept, up to its minimum.  Protected ones are kept and use no slot.
 2. Class maximums.  The counters go on; what is beyond its class's maximum expires.
 3. Totals.  What passes 1 forced is counted first and stays.  Of the rest, one that would pass the total size expires, and
    older ones that fit stay; when the total count is reached, the rest expires.
@@ -25,7 +24,6 @@ import msgspec
 
 from contracts.policy.freeze import Freeze, FreezeCause
 from contracts.policy.freezing import find_freeze
-from contracts.policy.locking import locked_words
 from contracts.policy.retention_policy import Maximums, Minimums, Per, RetentionPolicy
 from contracts.policy.run_facts import RunFacts, facts_of
 from contracts.policy.tags import DAILY, MONTHLY, WEEKLY
@@ -72,7 +70,6 @@ class Rule(StrEnum):
 
     PROTECTED = "protected"
     MINIMUM = "minimum"
-    LOCKED = "locked"
     WITHIN_LIMITS = "within_limits"
     FROZEN = "frozen"
     CLASS_MAXIMUM = "class_maximum"
@@ -155,17 +152,12 @@ def plan(runs: Iterable[RunFacts], policy: RetentionPolicy, now: datetime) -> Re
             outcomes[at] = limit.hold(ordered[at])
         elif classes[at] is BackupClass.PROTECTED:
             outcomes[at] = classify.protection_of(ordered[at])
-        if outcomes[at] is None:
-            outcomes[at] = _held_by_lock(ordered[at], now)
     forced = [at for at in undecided if outcomes[at] is not None]
+    undecided = [at for at in undecided if outcomes[at] is None]
     for at in undecided:
         limit = limits.get(classes[at])
         if limit is not None:
-            outcome = outcomes[at]
-            if outcome is None:
-                outcomes[at] = limit.refuse(ordered[at])
-            elif outcome.rule is Rule.LOCKED:
-                limit.refuse(ordered[at])  # it stays whatever that says, but has its slot where there is one
+            outcomes[at] = limit.refuse(ordered[at])
     undecided = [at for at in undecided if outcomes[at] is None]
     total = _Total(policy, count=len(forced), size_bytes=sum(ordered[at].size_bytes for at in forced))
     for at in undecided:
@@ -178,12 +170,6 @@ def _beyond_the_rule(run: RunFacts, now: datetime) -> _Outcome | None:
     if run.state is not RunState.COMPLETED:
         return _NOT_COMPLETED[run.state]
     return _FUTURE if run.at > now else None
-
-
-def _held_by_lock(run: RunFacts, now: datetime) -> _Outcome | None:
-    if run.locked_until is None or run.locked_until <= now:
-        return None
-    return _Outcome(Decision.KEEP, Rule.LOCKED, locked_words(run.locked_until))
 
 
 def _verdicts(

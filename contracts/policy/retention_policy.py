@@ -8,7 +8,6 @@ from typing import Final
 import msgspec
 
 from contracts.errors import InvalidInput
-from contracts.policy.locking import LockDays
 from contracts.policy.tags import check_tag_name
 
 _MOST: Final = 1_000_000
@@ -62,9 +61,6 @@ class RetentionPolicy(msgspec.Struct, frozen=True, kw_only=True):
     per: Per = Per.RUN
     suspicious_size_factor: float = 0.5
     """A newest backup smaller than this part of the usual size freezes retention; 0 switches that off."""
-
-    lock_days: LockDays = LockDays()
-    """For how long nobody can delete a backup's objects, where the object store locks them (`[store.lock]`)."""
 
     def __post_init__(self) -> None:
         for tag in self.protected_tags:

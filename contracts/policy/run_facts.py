@@ -25,8 +25,6 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     automatic: bool
     """Whether it ran because it was due."""
     state: RunState = RunState.COMPLETED
-    locked_until: datetime | None = None
-    """Until when the object store deletes nothing of it."""
 
 
 def facts_of(record: BackupRecord) -> RunFacts:
@@ -38,5 +36,4 @@ def facts_of(record: BackupRecord) -> RunFacts:
         tags=record.tags,
         automatic=record.trigger is Trigger.SCHEDULE,
         state=record.state,
-        locked_until=record.lock.until if record.lock is not None else None,
     )

@@ -15,7 +15,6 @@ from typing import Final
 import msgspec
 
 from contracts.errors import InvalidInput
-from contracts.policy.locking import wanted_until
 from contracts.policy.retention import Freeze, RetentionPlan, RetentionPolicy, RunFacts, Verdict, plan
 from contracts.policy.tags import check_user_tags, time_tags
 from contracts.records import RunState
@@ -179,11 +178,6 @@ class _Stage:
             run = msgspec.structs.replace(run, tags=[*run.tags, *time_tags(previous, run.at)])
             self._last_automatic = run.at
             self._unhealthy = []
-        lock_days = self._policy.lock_days.of_backup(
-            run.tags, automatic=run.automatic, protected_tags=self._policy.protected_tags
-        )
-        if lock_days:
-            run = msgspec.structs.replace(run, locked_until=wanted_until(run.at, lock_days))
         self._today.made.append(run.id)
         self._kept[run.id] = run
         self._kept_bytes += run.size_bytes

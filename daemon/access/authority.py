@@ -6,7 +6,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from contracts.control import ACCESS_SELF, SCHEMA_SHOW, STATUS, RestoreCreate, RestorePrepare, Verb
+from contracts.control import ACCESS_SELF, SCHEMA_SHOW, STATUS, RestoreCreate, Verb
 from contracts.errors import Denied
 from daemon.access.caller import Caller
 
@@ -44,7 +44,7 @@ def _narrowed(verb: Verb[Q, Any], request: Q, caller: Caller) -> dict[str, Any]:
             f"{verb.name} concerns all projects, and {caller.actor} is let in for {caller.project} only",
         )
     wanted = {request.project}
-    if isinstance(request, RestoreCreate | RestorePrepare):
+    if isinstance(request, RestoreCreate):
         wanted.add(request.to_project)
     if outside := sorted(wanted - {"", caller.project}):
         raise Denied(

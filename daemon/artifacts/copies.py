@@ -8,7 +8,7 @@ as well as we can, so a file that opens is not yet the file that was stored.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import IO, Final, cast
 
 import zstandard
@@ -58,13 +58,10 @@ class EncryptedCopy:
 class PlainCopy:
     """The engine's native dump, opened where it is read."""
 
-    def __init__(
-        self, artifact: ArtifactRecord, identities: Sequence[Identity], header: bytes = b"", payload_offset: int = 0
-    ) -> None:
-        """`header` followed by the object from `payload_offset` on is an age file for one of `identities`; without a header,
-        the object as it is."""
+    def __init__(self, artifact: ArtifactRecord, identity: Identity, header: bytes, payload_offset: int) -> None:
+        """`header` followed by the object from `payload_offset` on is an age file for `identity`."""
         self._artifact = artifact
-        self._identities = identities
+        self._identity = identity
         self._header = header
         self._payload_offset = payload_offset
 
@@ -75,7 +72,7 @@ class PlainCopy:
         buffer = bytearray(_PIECE_BYTES)
         view = memoryview(buffer)
         try:
-            opened = _Opened(ObjectSource(self._artifact, pipe), self._identities, self._header, self._payload_offset)
+            opened = _Opened(ObjectSource(self._artifact, pipe), self._identity, self._header, self._payload_offset)
             decompressor = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES)
             # Across frames, so that whatever follows the first one is looked at: there must be nothing.
             with decompressor.stream_reader(cast("IO[bytes]", opened), read_across_frames=True, closefd=False) as native:
@@ -85,12 +82,7 @@ class PlainCopy:
                         raise corrupt(self._artifact, f"it holds more than the {expected} bytes of its record")
                     out(view[:count])
         except NoIdentityMatches as exc:
-            what = (
-                "the coordinator sealed the artifact's key to somebody else"
-                if self._header
-                else (f"none of the given identities opens artifact {self._artifact.name!r}")
-            )
-            raise error("key.unavailable", what) from exc
+            raise error("key.unavailable", "the coordinator sealed the artifact's key to somebody else") from exc
         except AgeError as exc:
             raise corrupt(self._artifact, f"its encryption is not intact: {exc}") from exc
         except zstandard.ZstdError as exc:
@@ -105,11 +97,11 @@ Copy = EncryptedCopy | PlainCopy
 class _Opened:
     """A readable file of the compressed dump, as zstandard wants it."""
 
-    def __init__(self, source: ObjectSource, identities: Sequence[Identity], header: bytes, payload_offset: int) -> None:
+    def __init__(self, source: ObjectSource, identity: Identity, header: bytes, payload_offset: int) -> None:
         self._source = source
         self._skip = payload_offset
         """Bytes of the object's own header that are still to come; `header` stands in their place."""
-        self._decryptor = Decryptor(identities)
+        self._decryptor = Decryptor([identity])
         self._ready = memoryview(self._decryptor.feed(header))
         self._ended = False
 

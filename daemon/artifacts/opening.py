@@ -37,7 +37,7 @@ async def native_pieces(
     # A reader of its own, as everybody else who opens an artifact: the project's identity stays in `custody`.
     reader = Identity.generate()
     header, offset = await custody.reseal(backup.project, backup.key_id, artifact.object_key, reader.recipient)
-    copy = PlainCopy(artifact, [reader], header, offset)
+    copy = PlainCopy(artifact, reader, header, offset)
     stored, native = BytePipe(), ReturnPipe(_PIECES)
 
     def work() -> None:

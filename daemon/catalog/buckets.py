@@ -143,18 +143,6 @@ class RecordBucket(Generic[T]):
             if await self.get(key) is not None:
                 raise StrongroomError("internal", f"{self.name}: {key} could not be erased: {exc}") from exc
 
-    async def holds(self, revision: int) -> bool:
-        """Whether anything stands at this place in the bucket's stream, as its leader knows it."""
-
-        async def ask() -> bool:
-            try:
-                await self._js.get_msg(self._stream, revision)
-            except NotFoundError:
-                return False
-            return True
-
-        return await patiently(ask, f"look at {self.name} {revision}")
-
     async def delete(self, key: str, revision: int) -> None:
         """Removes the record and its history.  Raises: RecordChanged if `revision` is not the last."""
         purge = {"KV-Operation": "PURGE", "Nats-Rollup": "sub"}

@@ -9,8 +9,6 @@ from nats.js import JetStreamContext
 
 from contracts import subjects
 from contracts.access import EndedSession, TokenRecord
-from contracts.custody import RestoreHeaders
-from contracts.deletion_record import DeletedBackup, DeletionRecord
 from contracts.errors import Conflict, NotFound
 from contracts.idempotency import KeyedRequest
 from contracts.ids import check_run_id, check_slug
@@ -21,15 +19,12 @@ from contracts.records import (
     BackupRecord,
     Deletion,
     DueRecord,
-    InvitationRecord,
     KeyRecord,
     NodeRecord,
     ProjectRecord,
     RestoreRecord,
     ServiceRecord,
     ServiceState,
-    SignedFile,
-    SigningKeyRecord,
     UploadRecord,
     UsageRecord,
 )
@@ -60,12 +55,6 @@ class Catalog:
         self.read_until = RecordBucket(client, js, subjects.WATCHES_BUCKET, ReadUntil)
         self.alerts = RecordBucket(client, js, subjects.ALERTS_BUCKET, Alert)
         self.keys = RecordBucket(client, js, subjects.KEYS_BUCKET, KeyRecord)
-        self.invitations = RecordBucket(client, js, subjects.INVITATIONS_BUCKET, InvitationRecord)
-        self.signing = RecordBucket(client, js, subjects.SIGNING_BUCKET, SigningKeyRecord)
-        self.signed = RecordBucket(client, js, subjects.SIGNED_BUCKET, SignedFile)
-        self.deletions = RecordBucket(client, js, subjects.DELETIONS_BUCKET, DeletionRecord)
-        self.deleted_backups = RecordBucket(client, js, subjects.DELETED_BACKUPS_BUCKET, DeletedBackup)
-        self.headers = RecordBucket(client, js, subjects.HEADERS_BUCKET, RestoreHeaders)
 
     async def need_project(self, project: str) -> Stored[ProjectRecord]:
         found = await self.projects.get(check_slug(project, "project"))

@@ -38,10 +38,6 @@ _BUCKETS: Final = (
     subjects.WATCHES_BUCKET,
     subjects.ALERTS_BUCKET,
     subjects.IDEMPOTENCY_BUCKET,
-    subjects.INVITATIONS_BUCKET,
-    subjects.DELETIONS_BUCKET,
-    subjects.SIGNED_BUCKET,
-    subjects.DELETED_BACKUPS_BUCKET,
 )
 
 
@@ -88,8 +84,6 @@ async def ensure_topology(js: JetStreamContext, *, replicas: int) -> None:
     for bucket in _BUCKETS:
         await ensure_bucket(js, bucket, replicas=replicas)
     await ensure_bucket(js, subjects.KEYS_BUCKET, replicas=replicas, erasable=True)
-    await ensure_bucket(js, subjects.SIGNING_BUCKET, replicas=replicas, erasable=True)
-    await ensure_bucket(js, subjects.HEADERS_BUCKET, replicas=replicas, erasable=True)
     await _ensure_consumer(
         js,
         subjects.REPORTS_STREAM,

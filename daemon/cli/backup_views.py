@@ -93,8 +93,6 @@ def draw_backup(console: Console, detail: BackupDetail) -> None:
             ("holds", _holds(record)),
             ("tags", ", ".join(record.tags)),
             ("tools", ", ".join(f"{name} {version}" for name, version in detail.tools.items())),
-            ("locked", f"until {when(record.lock.until)} ({record.lock.mode} mode)" if record.lock else ""),
-            ("not locked", Text(visible(record.lock_problem), style="odd") if record.lock_problem else ""),
             ("being deleted", visible(record.deletion_reason) if record.state is RunState.DELETING else ""),
             ("error", error_lines(record.error) if record.error else ""),
             ("warnings", warning_lines(record.warnings)),
@@ -108,9 +106,7 @@ def draw_backup(console: Console, detail: BackupDetail) -> None:
         draw_inventory(console, detail.inventory)
     elif record.state is RunState.COMPLETED:
         console.print()
-        console.print(
-            Text("The inventory is sealed: --identity FILE, with the owner's identity, opens it here.", style="quiet")
-        )
+        console.print(Text("The inventory is sealed: only the owner of the project's identity can read it.", style="quiet"))
     if record.state is RunState.COMPLETED:
         console.print()
         draw_stock_commands(console, record)
@@ -165,9 +161,4 @@ def _notes(record: BackupRecord) -> Text:
     """The most telling thing about it: an error, or that there are warnings."""
     if record.error is not None:
         return Text(record.error.code, style=STATE_STYLES[record.state])
-    if record.lock_problem:
-        return Text("not locked", style="odd")
-    if record.warnings:
-        return Text(count(len(record.warnings), "warning"), style="odd")
-    locked = record.lock is not None and record.lock.holds(utc_now())
-    return Text(f"locked until {record.lock.until:%Y-%m-%d}" if locked and record.lock else "", style="quiet")
+    return Text(count(len(record.warnings), "warning") if record.warnings else "", style="odd")

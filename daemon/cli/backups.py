@@ -28,8 +28,6 @@ from daemon.cli.confirming import confirm
 from daemon.cli.figures import size, when
 from daemon.cli.following import failure_of, follow_run
 from daemon.cli.help_pages import Index
-from daemon.cli.identities import IdentityOption, has_identity, identities_for
-from daemon.cli.own_inventory import with_inventory
 from daemon.cli.paging import pages
 from daemon.cli.records import backup_record
 from daemon.cli.references import LATEST, RunRef, parse_run_ref, parse_scope
@@ -144,17 +142,14 @@ async def list_(
     examples=[
         ("strongroom backup show acme/orders/latest", "what is in it, and how to restore it with stock tools"),
         ("strongroom backup show acme/orders/latest --json | jq .inventory", "object by object, for a program"),
-        ("strongroom backup show acme/orders/latest --identity key.txt", "what only its owner can read, opened here"),
     ],
 )
-async def show(call: Call, backup: BackupArgument, identity: IdentityOption = None) -> None:
+async def show(call: Call, backup: BackupArgument) -> None:
     """Show a backup: artifacts, inventory, warnings, and the stock commands that restore it without Strongroom."""
     ref = parse_run_ref(backup, "backup")
     async with call.connect() as client:
         request = control.RunRefRequest(project=ref.project, service=ref.service, id=ref.id)
         detail = await client.ask(control.BACKUP_SHOW, request)
-    if detail.sealed_inventory and has_identity(identity):
-        detail = with_inventory(detail, identities_for(detail.record, identity, command="backup show"))
     call.terminal.result(detail, lambda console: draw_backup(console, detail))
 
 

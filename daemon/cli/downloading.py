@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,20 +33,16 @@ class ArtifactDownload:
         artifact: ArtifactRecord,
         *,
         encrypted: bool,
-        identities: Sequence[Identity] = (),
         actor: str = "",
     ) -> None:
-        """`identities`: the operator's own, which open the object as it lies in the store; without any, the coordinator
-        seals its key to this download.  `actor`: who downloads, for the audit log."""
+        """`actor`: who downloads, for the audit log."""
         self._client = client
         self._http = http
         self._ref = ref
         self._artifact = artifact
         self._actor = actor
-        self._identities = identities
         # Made for this download and forgotten with it: the project's own identity stays where it is.
-        self._identity = None if encrypted or identities else Identity.generate()
-        self._encrypted = encrypted
+        self._identity = None if encrypted else Identity.generate()
 
     async def save(self, file: BinaryIO, path: Path, heard: Callable[[int], None]) -> None:
         """Returns when `file` holds the whole artifact, authentic and the one of its record.
@@ -91,11 +87,9 @@ class ArtifactDownload:
             await asyncio.gather(reading, writing, return_exceptions=True)
 
     def _copy(self, grant: Download) -> Copy:
-        if self._encrypted:
-            return EncryptedCopy(self._artifact)
         if self._identity is None:
-            return PlainCopy(self._artifact, self._identities)
-        return PlainCopy(self._artifact, [self._identity], grant.header, grant.payload_offset)
+            return EncryptedCopy(self._artifact)
+        return PlainCopy(self._artifact, self._identity, grant.header, grant.payload_offset)
 
     async def _fresh_url(self) -> str:
         return (await self._ask()).url

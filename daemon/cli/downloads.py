@@ -20,7 +20,6 @@ from daemon.cli.backups import backups
 from daemon.cli.command import Call, command
 from daemon.cli.download_views import DownloadView, view_of
 from daemon.cli.figures import size
-from daemon.cli.identities import IdentityOption, identities_for
 from daemon.cli.plain_text import visible
 from daemon.cli.records import backup_record
 from daemon.cli.references import RunRef, parse_run_ref
@@ -29,7 +28,6 @@ from daemon.cli.target_files import TargetFiles
 from daemon.cli.words import run_name
 
 if TYPE_CHECKING:
-    from contracts.age import Identity
     from daemon.cli.client import ControlClient
 
 ALL: Final = "all"
@@ -66,7 +64,6 @@ def add_to(_: typer.Typer) -> None:
         ("strongroom backup download acme/orders/latest", "all artifacts, into a directory named like the backup"),
         ("strongroom backup download acme/orders/latest --artifact orders --output orders.pgdump", "one, under this name"),
         ("strongroom backup download acme/orders/latest --encrypted --output vault/", "as they lie in the bucket"),
-        ("strongroom backup download acme/orders/latest --identity key.txt", "opened here, with an identity of your own"),
     ],
 )
 async def download(
@@ -81,7 +78,6 @@ async def download(
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="DIR|FILE", help="Where to write.", show_default=False)
     ] = "",
-    identity: IdentityOption = None,
     encrypted: Annotated[
         bool, typer.Option("--encrypted", help="As age files, the way they are stored.", show_default=False)
     ] = False,
@@ -89,8 +85,7 @@ async def download(
 ) -> None:
     """Download a backup as plain native files, decrypted here.
 
-    The project's identity stays where it is: the coordinator seals each artifact's key to one made for this download.  What
-    only its owner can open is opened here, with --identity; the file is read here and nothing of it is sent.
+    The project's identity stays where it is: the coordinator seals each artifact's key to one made for this download.
     Files appear when all of them are whole and have proved authentic; a download that fails leaves nothing."""
     ref = parse_run_ref(backup, "backup")
     async with call.connect() as client:
@@ -99,13 +94,12 @@ async def download(
             raise Conflict(
                 "backup.not_completed", f"backup {run_name(record)} is {record.state}: there is nothing to download"
             )
-        own = [] if encrypted else identities_for(record, identity, command="backup download")
         ref = RunRef(record.project, record.service, record.id)
         chosen = choose(record, artifact or [])
         directory, paths = plan_paths(record, chosen, output, encrypted=encrypted)
         _warn_of_room(call, chosen, paths, encrypted=encrypted)
         with TargetFiles(paths, directory, overwrite=force) as targets, view_of(call.terminal, chosen) as view:
-            await _save_all(call, client, ref, chosen, paths, targets, view, encrypted=encrypted, own=own)
+            await _save_all(call, client, ref, chosen, paths, targets, view, encrypted=encrypted)
             targets.publish()
     saved = Saved(
         project=ref.project,
@@ -161,7 +155,6 @@ async def _save_all(
     view: DownloadView,
     *,
     encrypted: bool,
-    own: Sequence[Identity],
 ) -> None:
     # Imported late: listing backups needs neither an HTTP client nor a decompressor.
     from daemon.cli.downloading import ArtifactDownload
@@ -172,9 +165,7 @@ async def _save_all(
             view.begin(artifact)
             try:
                 with targets.open(path) as file:
-                    one = ArtifactDownload(
-                        client, http, ref, artifact, encrypted=encrypted, identities=own, actor=call.actor
-                    )
+                    one = ArtifactDownload(client, http, ref, artifact, encrypted=encrypted, actor=call.actor)
                     await one.save(file, path, view.heard)
             except StrongroomError as exc:
                 if len(chosen) > 1 and exc.detail is None:

@@ -26,7 +26,6 @@ _STYLES: Final = {
     "frozen": "odd",
     "purged": "odd",
     "retried": "odd",
-    "revealed": "odd",
     "skipped": "odd",
 }
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
 from contracts import control
-from contracts.control import InvitationView, NodeView
-from contracts.errors import InvalidInput, NotFound
+from contracts.control import NodeView
+from contracts.errors import NotFound
 from contracts.wire import utc_now
 from daemon.cli.arguments import NodeArgument, YesOption
 from daemon.cli.command import Call, command
@@ -81,120 +80,6 @@ async def remove(call: Call, node: NodeArgument, yes: YesOption = False) -> None
             confirm(f"Remove node {node}?", yes=yes, doing=f"removing node {node}", facts=facts)
         answer = await client.ask(control.NODE_REMOVE, control.NodeRef(node=node))
     call.terminal.result(answer, lambda console: console.print(f"Removed node {node}"))
-
-
-@command(
-    nodes,
-    "enroll",
-    examples=[
-        ("strongroom node enroll db2", "a join token for another host, good for an hour"),
-        ("strongroom node enroll db2 --project acme --service orders", "and it serves acme/orders as soon as it has joined"),
-        ("strongroom node enroll db2 --valid 10m", "good for ten minutes"),
-    ],
-)
-async def enroll(
-    call: Call,
-    node: NodeArgument,
-    project: Annotated[
-        str,
-        typer.Option("--project", metavar="PROJECT", help="Of the services that the node will serve.", show_default=False),
-    ] = "",
-    service: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--service", metavar="SERVICE", help="One that the node will serve; may be repeated.", show_default=False
-        ),
-    ] = None,
-    valid: Annotated[str, typer.Option("--valid", metavar="TIME", help="How long the token is good: 10m, 1h, 2d.")] = "1h",
-) -> None:
-    """Make a join token, with which a host becomes this node.  It is shown this once, and kept nowhere."""
-    services = _service_refs(project, service or [])
-    request = control.NodeEnroll(node=node, services=services, valid_s=_seconds(valid), actor=call.actor)
-    async with call.connect() as client:
-        answer = await client.ask(control.NODE_ENROLL, request)
-    call.terminal.result(answer, lambda console: console.print(Text(answer.token), soft_wrap=True))
-    call.terminal.say(
-        f"That is the join token of node {answer.node}, good for one host until {stamp(answer.expires_at)}; it is "
-        f"shown this once.\nOn that host run `strongroom-agent join -` and paste it there.\n"
-        f"`strongroom node uninvite {answer.id}` ends it."
-    )
-
-
-@command(
-    nodes,
-    "revoke",
-    examples=[("strongroom node revoke db2", "shut it out at once, such as when its host was stolen; asks first")],
-)
-async def revoke(call: Call, node: NodeArgument, yes: YesOption = False) -> None:
-    """Shut a node out at once: its connections are closed and its credentials open nothing any more."""
-    async with call.connect() as client:
-        if not yes:
-            facts = (
-                f"Node {node} is cut off at once, in the middle of its runs; those end as lost.\n"
-                f"`strongroom node enroll {node}` lets a host become this node again."
-            )
-            confirm(f"Revoke node {node}?", yes=yes, doing=f"revoking node {node}", facts=facts)
-        answer = await client.ask(control.NODE_REVOKE, control.NodeRevoke(node=node, actor=call.actor))
-    call.terminal.result(answer, lambda console: console.print(f"Revoked node {node}"))
-
-
-@command(nodes, "invitations", examples=[("strongroom node invitations", "which join tokens are open, and which were used")])
-async def invitations(call: Call) -> None:
-    """List the join tokens that were made, without their secrets."""
-    async with call.connect() as client:
-        answer = await client.ask(control.INVITATION_LIST, control.Nothing())
-
-    def draw(console: Console) -> None:
-        if not answer.invitations:
-            call.terminal.say("There are no join tokens: `strongroom node enroll NODE` makes one.")
-            return
-        now = utc_now()
-        columns = [Column("ID"), Column("NODE"), Column("STATE"), Column("MADE BY", rank=2), Column("UNTIL (UTC)", rank=1)]
-        rows: list[list[str | Text]] = [
-            [view.id, Text(view.node, style="name"), _state(view, now), view.created_by, stamp(view.expires_at)]
-            for view in answer.invitations
-        ]
-        print_table(console, columns, rows)
-
-    call.terminal.result(answer, draw, items=answer.invitations)
-
-
-@command(nodes, "uninvite", examples=[("strongroom node uninvite abcdefghij", "a join token that went astray")])
-async def uninvite(
-    call: Call,
-    id_: Annotated[str, typer.Argument(metavar="ID", help="As `strongroom node invitations` shows it.", show_default=False)],
-) -> None:
-    """End a join token.  A host that has used it stays: `strongroom node revoke` shuts that out."""
-    async with call.connect() as client:
-        answer = await client.ask(control.INVITATION_REVOKE, control.InvitationRef(id=id_, actor=call.actor))
-    call.terminal.result(answer, lambda console: console.print(f"Ended the join token {answer.id} of node {answer.node}"))
-
-
-def _state(view: InvitationView, now: datetime) -> Text:
-    if view.revoked_at is not None:
-        return Text("revoked", style="quiet")
-    if view.used_at is not None:
-        return Text("used", style="good")
-    return Text("expired", style="quiet") if view.expires_at <= now else Text("open", style="odd")
-
-
-def _service_refs(project: str, services: Sequence[str]) -> list[str]:
-    """Raises: InvalidInput."""
-    refs = [service if "/" in service else f"{project}/{service}" for service in services]
-    if any(ref.startswith("/") for ref in refs):
-        raise InvalidInput("input.invalid", "--service needs --project, or PROJECT/SERVICE as its value", field="service")
-    if project and not refs:
-        raise InvalidInput("input.invalid", "--project needs --service: a node serves services", field="service")
-    return refs
-
-
-def _seconds(text: str) -> float:
-    """Raises: InvalidInput."""
-    units = {"m": 60, "h": 3600, "d": 86_400}
-    try:
-        return float(text[:-1]) * units[text[-1:]]
-    except (ValueError, KeyError):
-        raise InvalidInput("input.invalid", f"--valid {text!r} is no time such as 10m, 1h or 2d", field="valid") from None
 
 
 async def _what_goes(client: ControlClient, node: str) -> str:

@@ -9,15 +9,13 @@ from rich.console import Console
 from rich.text import Text
 
 from contracts import control
-from contracts.custody import CustodyKind
 from contracts.errors import InvalidInput
-from daemon.cli import project_recipients, project_usage, recovery_kit
+from daemon.cli import project_usage
 from daemon.cli.arguments import ProjectArgument, YesOption
 from daemon.cli.command import Call, command
 from daemon.cli.confirming import confirm
 from daemon.cli.figures import count, duration, size, when
 from daemon.cli.help_pages import Index
-from daemon.cli.project_recipients import CustodyOption, RecipientOption
 from daemon.cli.project_views import draw_project, draw_projects
 from daemon.cli.quota_options import PlanOption, QuotaOption, chosen_quota
 
@@ -30,8 +28,6 @@ projects = typer.Typer(cls=Index, no_args_is_help=True, help="Tenants, each with
 def add_to(app: typer.Typer) -> None:
     app.add_typer(projects, name="project", rich_help_panel="Set up")
     project_usage.add_to(projects)
-    project_recipients.add_to(projects)
-    recovery_kit.add_to(projects)
 
 
 @command(
@@ -43,15 +39,12 @@ def add_to(app: typer.Typer) -> None:
             "strongroom project create acme --recovery-recipient age1…",
             "backups open with that identity too, even if the coordinator and its key are lost",
         ),
-        ("strongroom project create acme --custody customer --recipient age1…", "only you can open its backups"),
         ("strongroom project create acme --quota 200GB", "all its backups together take no more than that"),
     ],
 )
 async def create(
     call: Call,
     name: ProjectArgument,
-    custody: CustodyOption = CustodyKind.MANAGED,
-    recipient: RecipientOption = None,
     recovery_recipient: Annotated[
         list[str] | None,
         typer.Option(
@@ -63,26 +56,15 @@ async def create(
     plan: PlanOption = None,
     quota: QuotaOption = None,
 ) -> None:
-    """Create a project.
-
-    With managed custody the coordinator holds the identity that opens its backups, sealed under its master key.  With
-    customer custody it knows recipients only: `download`, `show` and `restore` take the identity with --identity."""
+    """Create a project."""
     chosen, quota_bytes = chosen_quota(plan, quota)
     request = control.ProjectCreate(
-        name=name,
-        custody=custody,
-        recipients=recipient or [],
-        recovery_recipients=recovery_recipient or [],
-        plan=chosen,
-        quota_bytes=quota_bytes,
+        name=name, recovery_recipients=recovery_recipient or [], plan=chosen, quota_bytes=quota_bytes
     )
     async with call.connect() as client:
         record = await client.ask(control.PROJECT_CREATE, request)
     call.terminal.result(record, lambda console: draw_project(console, record, "Created project "))
-    if len(record.recipients) < 2 and not record.key_id:
-        words = "Whoever loses the identity of its only recipient loses this project's backups: add one that lies elsewhere."
-        call.terminal.say(Text(words, style="odd"))
-    elif len(record.recipients) < 2:
+    if len(record.recipients) < 2:
         call.terminal.say(
             Text(
                 "Without a recovery recipient, whoever loses the coordinator's master key loses this project's backups.",

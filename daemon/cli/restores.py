@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from contracts import control
-from contracts.errors import InvalidInput, NotFound
+from contracts.errors import NotFound
 from contracts.ids import parse_service_ref
 from contracts.records import RestoreRecord
 from contracts.wire import utc_now
@@ -26,8 +26,6 @@ from daemon.cli.command import Call, command
 from daemon.cli.confirming import confirm
 from daemon.cli.following import failure_of, follow_run
 from daemon.cli.help_pages import Index
-from daemon.cli.identities import IdentityOption, identities_for
-from daemon.cli.own_restore import NodeRecipientOption, with_headers
 from daemon.cli.paging import pages
 from daemon.cli.plain_text import visible
 from daemon.cli.records import backup_record
@@ -57,7 +55,6 @@ def add_to(app: typer.Typer) -> None:
                 "strongroom restore acme/files/latest --directory /srv/back --path invoices/2026",
                 "one directory of a tree",
             ),
-            ("strongroom restore acme/orders/latest --identity key.txt", "with an identity that only you hold"),
         ],
     )(restore)
     app.add_typer(restores, name="restores", rich_help_panel=_PANEL)
@@ -104,17 +101,13 @@ async def restore(
             "--path", metavar="PATH", help="Only this file or directory of a tree. May be repeated.", show_default=False
         ),
     ] = None,
-    identity: IdentityOption = None,
-    node_recipient: NodeRecipientOption = "",
     no_wait: NoWaitOption = False,
     yes: YesOption = False,
 ) -> None:
     """Restore a backup, and wait for the end.
 
     Each artifact (a database, an index, a tree) is put in place as a whole or not at all.  What holds data is left alone
-    without --replace, and with it is told first what will be lost.  Where the coordinator does not hold the identity,
-    --identity opens the backup here for the node that restores it; nothing of the file is sent.  Ends with status 5 when the
-    restore fails."""
+    without --replace, and with it is told first what will be lost.  Ends with status 5 when the restore fails."""
     ref = parse_run_ref(backup, "backup")
     to_project, to_service = parse_service_ref(to, "to") if to else ("", "")
     request = control.RestoreCreate(
@@ -133,14 +126,6 @@ async def restore(
         actor=call.actor,
     )
     async with call.connect() as client:
-        record = await backup_record(client, ref)
-        own = identities_for(record, identity, command="restore")
-        request = msgspec.structs.replace(request, id=record.id)
-        if node_recipient and not own:
-            message = "--node-recipient goes with --identity: without it the coordinator seals the backup to the node"
-            raise InvalidInput("input.invalid", message, field="node_recipient")
-        if own:
-            request = await with_headers(client, request, own, node_recipient=node_recipient, terminal=call.terminal)
         if replace and not yes:
             request, facts = await _what_is_replaced(client, request)
             into = f"{request.to_project or ref.project}/{request.to_service or ref.service}"

@@ -9,7 +9,6 @@ import msgspec
 import typer
 
 from contracts.errors import InvalidInput
-from contracts.policy.locking import LockDays
 from contracts.policy.retention_policy import Maximums, Minimums, Per, RetentionPolicy
 from daemon.cli.sizes import parse_size
 
@@ -83,16 +82,6 @@ SuspiciousSizeOption = Annotated[
         show_default=False,
     ),
 ]
-LockOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--lock",
-        metavar="CLASS=DAYS",
-        help="For how many days nobody can delete backups of a class (every, daily, weekly, monthly, protected), where the "
-        "object store locks them; 0 locks nothing. May be repeated.",
-        show_default=False,
-    ),
-]
 
 
 def changed_policy(
@@ -105,7 +94,6 @@ def changed_policy(
     per: Per | None,
     protect_tag: list[str] | None,
     suspicious_size: float | None,
-    lock: list[str] | None = None,
 ) -> RetentionPolicy:
     """The policy with what was given in place of what was there.  Raises: InvalidInput naming the field."""
     changes: dict[str, Any] = {}
@@ -120,22 +108,9 @@ def changed_policy(
         changes["per"] = per
     if suspicious_size is not None:
         changes["suspicious_size_factor"] = suspicious_size
-    if lock:
-        changes["lock_days"] = msgspec.structs.replace(policy.lock_days, **dict(_lock(text) for text in lock))
     least: Minimums = msgspec.structs.replace(policy.minimums, **_given(minimums))
     most: Maximums = msgspec.structs.replace(policy.maximums, **_given(maximums))
     return msgspec.structs.replace(policy, minimums=least, maximums=most, **changes)
-
-
-def _lock(text: str) -> tuple[str, int]:
-    """A class and its days."""
-    name, _, days = text.partition("=")
-    if name not in LockDays.__struct_fields__ or not (days.isascii() and days.isdigit() and len(days) <= _DIGITS):
-        classes = ", ".join(LockDays.__struct_fields__)
-        raise InvalidInput(
-            "input.invalid", f"lock {text[:60]!r} is not CLASS=DAYS, such as monthly=30; classes are {classes}", field="lock"
-        )
-    return name, int(days)
 
 
 def _given(counts: dict[str, int | None]) -> dict[str, int]:

@@ -24,7 +24,6 @@ from daemon.cli.policy_views import policy_lines
 from daemon.cli.retention_options import (
     KeepCountOption,
     KeepSizeOption,
-    LockOption,
     MaxDailyOption,
     MaxMonthlyOption,
     MaxWeeklyOption,
@@ -69,7 +68,6 @@ async def set_retention(
     per: PerOption = None,
     protect_tag: ProtectTagOption = None,
     suspicious_size: SuspiciousSizeOption = None,
-    lock: LockOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what it would delete.", show_default=False)] = False,
     yes: YesOption = False,
 ) -> None:
@@ -79,7 +77,7 @@ async def set_retention(
     project, name = parse_service_ref(service)
     minimums = {"daily": min_daily, "weekly": min_weekly, "monthly": min_monthly}
     maximums = {"daily": max_daily, "weekly": max_weekly, "monthly": max_monthly}
-    given = (policy, keep_count, keep_size, *minimums.values(), *maximums.values(), per, protect_tag, suspicious_size, lock)
+    given = (policy, keep_count, keep_size, *minimums.values(), *maximums.values(), per, protect_tag, suspicious_size)
     if all(value is None for value in given):
         raise InvalidInput(
             "input.invalid",
@@ -97,7 +95,6 @@ async def set_retention(
             per=per,
             protect_tag=protect_tag,
             suspicious_size=suspicious_size,
-            lock=lock,
         )
 
     # Looked at before anything is asked: what is wrong on the line is told without a coordinator.

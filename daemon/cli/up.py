@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.text import Text
 
 from contracts.logs import configure_logs
-from contracts.policy.locking import LockMode
 from daemon.cli.command import Call, command
 from daemon.cli.config import usual_places
 from daemon.cli.signals import stop_on_signals
@@ -70,15 +69,6 @@ async def up(
             "--http-port", metavar="PORT", min=1, max=65_535, help="Of the pages and the API.", show_default="8420"
         ),
     ] = None,
-    object_lock: Annotated[
-        LockMode | None,
-        typer.Option(
-            "--object-lock",
-            metavar="governance|compliance",
-            help="Make the bucket so that backups can be locked in it; say so at the first start.",
-            show_default=False,
-        ),
-    ] = None,
 ) -> None:
     """Run everything on this machine until Ctrl-C; what it keeps is found again the next time."""
     # Imported late: only this command needs the servers.
@@ -90,8 +80,7 @@ async def up(
     configure_logs(level="debug" if call.debug else "error", as_json=True if call.terminal.as_json else None)
     stop = stop_on_signals()
     call.terminal.say(f"Starting everything in {directory} …")
-    options = UpOptions(data=directory, nats_port=nats_port, s3_port=s3_port, http_port=http_port, object_lock=object_lock)
-    async with running_stack(options) as stack:
+    async with running_stack(UpOptions(data=directory, nats_port=nats_port, s3_port=s3_port, http_port=http_port)) as stack:
         found = stack.operator_config == usual.resolve()
         running = _running(stack)
         call.terminal.result(running, lambda console: _draw(console, running, found=found))

@@ -9,6 +9,7 @@ Source: measured on nats-server 2.15; tests/daemon/embedded/test_nats_isolation.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +17,7 @@ from typing import Final
 
 from contracts.errors import InvalidInput
 from contracts.ids import check_slug
-from contracts.subjects import EVENTS_STREAM, LOGS_STREAM, agent_inbox
-from daemon.trust.claims import node_account_name
-from daemon.trust.keys import KeyKind, is_public_key
-from daemon.trust.rights import OPERATOR_LISTENS, node_listens, node_subjects
-from daemon.trust.server_config import Resolver, TlsFiles, quoted, render_tls, render_trust
+from contracts.subjects import EVENTS_STREAM, LOGS_STREAM, REQUESTS_STREAM
 
 MIB: Final = 1024 * 1024
 CORE_ACCOUNT: Final = "CORE"
@@ -55,14 +52,11 @@ class NatsSettings:
     max_memory_bytes: int = 128 * MIB
     ping_interval_s: int = 10
     """Whoever does not answer two of these is cut off."""
-    trust: Resolver | None = None
-    """With it, accounts come from the server's own resolver, and the keys and nodes above name nobody in the file."""
-    tls: TlsFiles | None = None
 
 
 def inbox_prefix(node: str) -> str:
     """The prefix below which a node's agent receives answers: it may listen nowhere else."""
-    return agent_inbox(node)
+    return f"_INBOX_{node}"
 
 
 def render_config(settings: NatsSettings) -> str:
@@ -73,8 +67,8 @@ def render_config(settings: NatsSettings) -> str:
     nodes = sorted(settings.nodes, key=lambda node: node.name)
     _check(settings, nodes)
     lines = [
-        f"server_name: {quoted(settings.server_name)}",
-        f"listen: {quoted(f'{settings.host}:{settings.port}')}",
+        f"server_name: {_quote(settings.server_name)}",
+        f"listen: {_quote(f'{settings.host}:{settings.port}')}",
         "# An agent that vanished without a word is noticed within a minute.",
         "# Of several coordinators, one whose host is gone is still sent its share of questions until it is cut off.",
         f'ping_interval: "{settings.ping_interval_s}s"',
@@ -83,22 +77,29 @@ def render_config(settings: NatsSettings) -> str:
         f"max_payload: {8 * MIB}",
         "",
         "jetstream {",
-        f"  store_dir: {quoted(str(settings.store_dir))}",
+        f"  store_dir: {_quote(str(settings.store_dir))}",
         "  # Acknowledged means on disk: with one server there is no replica to ask after a power cut.",
         "  sync_interval: always",
         f"  max_file_store: {settings.max_file_bytes}",
         f"  max_memory_store: {settings.max_memory_bytes}",
         "}",
         "",
-        *(render_tls(settings.tls) if settings.tls is not None else ()),
+        "accounts {",
+        *_indented(_core_account(settings, nodes)),
     ]
-    if settings.trust is not None:
-        return "\n".join([*lines, *render_trust(settings.trust)]) + "\n"
-    lines += ["accounts {", *_indented(_core_account(settings, nodes))]
     for node in nodes:
         lines += _indented(_agent_account(node))
     lines.append("}")
     return "\n".join(lines) + "\n"
+
+
+def node_subjects(node: str) -> tuple[str, str, str]:
+    """What a node's agent may publish: pulls from its own consumer, acknowledgements to it, and its own messages."""
+    return (
+        f"$JS.API.CONSUMER.MSG.NEXT.{REQUESTS_STREAM}.{node}",
+        f"$JS.ACK.{REQUESTS_STREAM}.{node}.>",
+        f"strongroom.agent.{node}.>",
+    )
 
 
 def operator_subjects() -> tuple[str, ...]:
@@ -120,6 +121,13 @@ def operator_subjects() -> tuple[str, ...]:
     return tuple(subjects)
 
 
+OPERATOR_LISTENS: Final = ("_INBOX.>", "strongroom.event.>", "strongroom.progress.>", "strongroom.log.>")
+
+
+def _account(node: str) -> str:
+    return f"AG_{node}"
+
+
 def _core_account(settings: NatsSettings, nodes: Sequence[NodeAccess]) -> list[str]:
     lines = [
         f"{CORE_ACCOUNT} {{",
@@ -134,13 +142,13 @@ def _core_account(settings: NatsSettings, nodes: Sequence[NodeAccess]) -> list[s
     ]
     if nodes:
         # Without an account list an export would be open to every account, so there is none without nodes.
-        accounts = _list(node_account_name(node.name) for node in nodes)
+        accounts = _list(_account(node.name) for node in nodes)
         pull, ack, own = node_subjects("*")
         lines += [
             "  exports: [",
-            f"    {{ service: {quoted(pull)}, response_type: stream, accounts: {accounts} }}",
-            f"    {{ service: {quoted(ack)}, accounts: {accounts} }}",
-            f"    {{ service: {quoted(own)}, accounts: {accounts} }}",
+            f"    {{ service: {_quote(pull)}, response_type: stream, accounts: {accounts} }}",
+            f"    {{ service: {_quote(ack)}, accounts: {accounts} }}",
+            f"    {{ service: {_quote(own)}, accounts: {accounts} }}",
             "  ]",
         ]
     return [*lines, "}"]
@@ -149,15 +157,15 @@ def _core_account(settings: NatsSettings, nodes: Sequence[NodeAccess]) -> list[s
 def _agent_account(node: NodeAccess) -> list[str]:
     subjects = node_subjects(node.name)
     return [
-        f"{quoted(node_account_name(node.name))} {{",
+        f"{_quote(_account(node.name))} {{",
         "  users: [",
         "    {",
         f"      nkey: {node.public_key}",
-        *_indented(_permissions(subjects, node_listens(node.name)), 3),
+        *_indented(_permissions(subjects, (f"{inbox_prefix(node.name)}.>",)), 3),
         "    }",
         "  ]",
         "  imports: [",
-        *(f"    {{ service: {{ account: {CORE_ACCOUNT}, subject: {quoted(subject)} }} }}" for subject in subjects),
+        *(f"    {{ service: {{ account: {CORE_ACCOUNT}, subject: {_quote(subject)} }} }}" for subject in subjects),
         "  ]",
         "}",
     ]
@@ -167,10 +175,10 @@ def _permissions(publish: Iterable[str], subscribe: Iterable[str]) -> list[str]:
     return [
         "permissions: {",
         "  publish: { allow: [",
-        *(f"    {quoted(subject)}" for subject in publish),
+        *(f"    {_quote(subject)}" for subject in publish),
         "  ] }",
         "  subscribe: { allow: [",
-        *(f"    {quoted(subject)}" for subject in subscribe),
+        *(f"    {_quote(subject)}" for subject in subscribe),
         "  ] }",
         "}",
     ]
@@ -182,7 +190,7 @@ def _check(settings: NatsSettings, nodes: Sequence[NodeAccess]) -> None:
         check_slug(node.name, "node")
         keys.append(node.public_key)
     for key in keys:
-        if not is_public_key(key, KeyKind.USER):
+        if not (len(key) == 56 and key.startswith("U") and key.isalnum() and key.isascii()):
             raise InvalidInput("key.invalid", f"{key!r} is not a user's public nkey", field="public_key")
     if len(set(keys)) < len(keys):
         raise InvalidInput("key.invalid", "an nkey belongs to two users", field="public_key")
@@ -196,4 +204,9 @@ def _indented(lines: Iterable[str], depth: int = 1) -> list[str]:
 
 
 def _list(values: Iterable[str]) -> str:
-    return "[" + ", ".join(quoted(value) for value in values) + "]"
+    return "[" + ", ".join(_quote(value) for value in values) + "]"
+
+
+def _quote(value: str) -> str:
+    # The server's format knows JSON's short escapes, but no \uXXXX.
+    return json.dumps(value, ensure_ascii=False)

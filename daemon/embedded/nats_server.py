@@ -12,16 +12,13 @@ from pathlib import Path
 from typing import Final
 
 from contracts.errors import InvalidInput
-from contracts.wire import utc_now
 from daemon.embedded.binaries import NATS_SERVER, find_program
 from daemon.embedded.children import Child, ChildSpec
-from daemon.embedded.nats_config import CORE_ACCOUNT, RELOADS, NatsSettings, NodeAccess, render_config
+from daemon.embedded.nats_config import RELOADS, NatsSettings, NodeAccess, render_config
 from daemon.embedded.nkey_files import ensure_user_seed
 from daemon.embedded.ports import LOOPBACK, start_with_free_ports
 from daemon.embedded.private_files import make_private_dir, write_private
 from daemon.embedded.supervisor import Supervisor
-from daemon.trust.book import coordinator_jwt, ensure_trust, operator_jwt
-from daemon.trust.server_config import Resolver
 
 _GREETING_TIMEOUT_S: Final = 2.0
 _RELOAD_TIMEOUT_S: Final = 10.0
@@ -40,27 +37,13 @@ class EmbeddedNatsSettings:
     nodes: Sequence[NodeAccess] = ()
     program: Path | None = None
     """None: see `daemon.embedded.binaries`."""
-    trust: bool = False
-    """Operator mode: the trust directory lies in `directory` too, `nodes` stays empty, and nodes are admitted by an
-    `Authority`.  What the server kept in static configuration before stays: streams, records, consumers."""
 
 
 class EmbeddedNats:
-    """A running nats-server.  `coordinator_seed` and `operator_seed` are files with nkey seeds.
+    """A running nats-server.  `coordinator_seed` and `operator_seed` are files with nkey seeds."""
 
-    In operator mode there is a `trust_directory`, and the JWTs that go with the seeds are in `jwt_of(seed)`.
-    """
-
-    def __init__(
-        self,
-        child: Child,
-        config: Path,
-        settings: NatsSettings,
-        seeds: tuple[Path, Path],
-        trust_directory: Path | None = None,
-    ) -> None:
+    def __init__(self, child: Child, config: Path, settings: NatsSettings, seeds: tuple[Path, Path]) -> None:
         self.child = child
-        self.trust_directory = trust_directory
         self.coordinator_seed, self.operator_seed = seeds
         self._config = config
         self._settings = settings
@@ -126,31 +109,6 @@ class EmbeddedNats:
         raise self.child.failure("did not take over the new configuration")
 
 
-def jwt_of(seed: Path) -> Path:
-    """Where the user JWT that goes with a seed lies, in operator mode."""
-    return seed.with_suffix(".jwt")
-
-
-def _prepare_trust(directory: Path, keys: tuple[str, str], seeds: tuple[Path, Path]) -> Resolver:
-    """The trust directory, the coordinator's and the operator's JWTs, and the streams where CORE's account looks for them.
-
-    Raises: InvalidInput `config.invalid` naming a file that is malformed.
-    """
-    trust, now = directory / "trust", utc_now()
-    book = ensure_trust(trust, now=now)
-    write_private(jwt_of(seeds[0]), coordinator_jwt(trust, keys[0], now=now) + "\n")
-    write_private(jwt_of(seeds[1]), operator_jwt(trust, keys[1], now=now) + "\n")
-    _take_over_streams(directory / "jetstream", book.core.account)
-    return Resolver(book=book, directory=make_private_dir(directory / "resolver"))
-
-
-def _take_over_streams(jetstream: Path, core: str) -> None:
-    """A server keeps an account's streams below the account's name, which in operator mode is its public key."""
-    before, after = jetstream / CORE_ACCOUNT, jetstream / core
-    if before.is_dir() and not after.exists():
-        before.rename(after)
-
-
 async def start_nats(supervisor: Supervisor, settings: EmbeddedNatsSettings) -> EmbeddedNats:
     """Starts nats-server under the supervisor and returns when it serves, JetStream included.
 
@@ -161,9 +119,6 @@ async def start_nats(supervisor: Supervisor, settings: EmbeddedNatsSettings) -> 
     seeds = (directory / "coordinator.nk", directory / "operator.nk")
     coordinator_key, operator_key = (ensure_user_seed(seed) for seed in seeds)
     config = directory / "nats.conf"
-    resolver: Resolver | None = None
-    if settings.trust:
-        resolver = await asyncio.to_thread(_prepare_trust, directory, (coordinator_key, operator_key), seeds)
 
     async def start_on(ports: Sequence[int]) -> EmbeddedNats:
         rendered = NatsSettings(
@@ -174,7 +129,6 @@ async def start_nats(supervisor: Supervisor, settings: EmbeddedNatsSettings) -> 
             nodes=tuple(settings.nodes),
             # Tells this server from any other that might listen on the port.
             server_name=f"strongroom-{coordinator_key[-12:].lower()}",
-            trust=resolver,
         )
         await asyncio.to_thread(write_private, config, render_config(rendered))
         child = Child(
@@ -187,7 +141,7 @@ async def start_nats(supervisor: Supervisor, settings: EmbeddedNatsSettings) -> 
             )
         )
         await supervisor.start(child)
-        return EmbeddedNats(child, config, rendered, seeds, directory / "trust" if settings.trust else None)
+        return EmbeddedNats(child, config, rendered, seeds)
 
     if settings.port is None:
         return await start_with_free_ports(1, start_on)

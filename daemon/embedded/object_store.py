@@ -73,8 +73,6 @@ class EmbeddedStoreSettings:
     """None: all of the disk but one percent."""
     program: Path | None = None
     """None: see `daemon.embedded.binaries`."""
-    object_lock: bool = False
-    """Whether the bucket is made so that its objects can be locked; one that is there already stays as it is."""
     stop_grace_s: float = _STOP_GRACE_S
     """How long an orderly end may take before the server is killed; it survives that as well, so 0 suits a demo."""
 
@@ -149,7 +147,7 @@ async def _start_on(
             argv=(str(program), *server_arguments(ports, files, limits)),
             directory=files.base,
             environment={**plain_environment(), **STORE_ENVIRONMENT},
-            ready=lambda: _takes_objects(ports.s3, endpoint_url, credentials, settings),
+            ready=lambda: _takes_objects(ports.s3, endpoint_url, credentials, settings.bucket),
             error_code=_ERROR_CODE,
             ready_timeout_s=_READY_TIMEOUT_S,
             stop_grace_s=settings.stop_grace_s,
@@ -192,9 +190,7 @@ def _remembered_ports(files: StoreFiles) -> StorePorts | None:
         return None  # a convenience only: other ports do as well
 
 
-async def _takes_objects(
-    port: int, endpoint_url: str, credentials: StoreCredentials, settings: EmbeddedStoreSettings
-) -> bool:
+async def _takes_objects(port: int, endpoint_url: str, credentials: StoreCredentials, bucket: str) -> bool:
     """Whether the bucket exists, made here if need be, and an object can be written: master, volumes and filer work."""
     try:
         _, writer = await asyncio.open_connection(LOOPBACK, port)
@@ -218,21 +214,17 @@ async def _takes_objects(
         aws_secret_access_key=credentials.secret_key,
     ) as client:
         try:
-            await _ensure_bucket(client, settings.bucket, object_lock=settings.object_lock)
-            put = await client.put_object(Bucket=settings.bucket, Key=_READY_KEY, Body=b"ready")
-            version = put.get("VersionId")
-            if version:  # by its name alone it would only be hidden, once more at each start
-                await client.delete_object(Bucket=settings.bucket, Key=_READY_KEY, VersionId=version)
-            else:
-                await client.delete_object(Bucket=settings.bucket, Key=_READY_KEY)
+            await _ensure_bucket(client, bucket)
+            await client.put_object(Bucket=bucket, Key=_READY_KEY, Body=b"ready")
+            await client.delete_object(Bucket=bucket, Key=_READY_KEY)
         except (BotoCoreError, ClientError):
             return False
     return True
 
 
-async def _ensure_bucket(client: S3Client, bucket: str, *, object_lock: bool) -> None:
+async def _ensure_bucket(client: S3Client, bucket: str) -> None:
     try:
-        await client.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=object_lock)
+        await client.create_bucket(Bucket=bucket)
     except ClientError as exc:
         if exc.response.get("Error", {}).get("Code") not in {"BucketAlreadyExists", "BucketAlreadyOwnedByYou"}:
             raise

@@ -18,9 +18,8 @@ import tomli_w
 
 from contracts import control
 from contracts.access import Role, TokenState
-from contracts.errors import InvalidInput, StrongroomError
+from contracts.errors import StrongroomError
 from contracts.ids import check_slug
-from contracts.policy.locking import LockMode
 from contracts.settings import NatsSettings
 from daemon.cli.bus_client import connect_operator
 from daemon.cli.client import ControlClient
@@ -59,8 +58,6 @@ class UpOptions:
     """None: that of the last start if it is free, else 8420, else any free one."""
     node: str = "local"
     limits: StoreLimits | None = None
-    object_lock: LockMode | None = None
-    """How objects are locked, remembered for later starts; None: as at the last start, at the first one not at all."""
     log_level: str = "info"
     throwaway: bool = False
     """The data go when the block is left, so nothing needs to end in order."""
@@ -112,10 +109,6 @@ class _Places:
         return self.data / "admin.token"
 
     @property
-    def object_lock(self) -> Path:
-        return self.config / "object-lock"
-
-    @property
     def http_port(self) -> Path:
         return self.config / "http.port"
 
@@ -145,7 +138,6 @@ async def running_stack(options: UpOptions) -> AsyncIterator[Stack]:
                     directory=places.data / "objects",
                     s3_port=options.s3_port,
                     limits=options.limits,
-                    object_lock=_lock_mode(places, options) is not None,
                     stop_grace_s=0.0 if options.throwaway else _STORE_STOP_S,
                 ),
             )
@@ -201,7 +193,6 @@ async def _start_coordinator(
                 "region": store.region,
                 "sync_dir": str(store.directory),
                 "credentials_file": str(credentials),
-                **({"lock": {"mode": str(mode)}} if (mode := _lock_mode(places, options)) else {}),
             },
         },
     )
@@ -279,21 +270,6 @@ async def _register(nats: EmbeddedNats, node: str) -> None:
         nodes = (await operator.ask(control.NODE_LIST, control.Nothing())).nodes
         if all(view.record.name != node for view in nodes):
             await operator.ask(control.NODE_ADD, control.NodeRef(node=node))
-
-
-def _lock_mode(places: _Places, options: UpOptions) -> LockMode | None:
-    """As asked for now, or at a start before.  Raises: InvalidInput for a file that somebody changed."""
-    if options.object_lock is not None:
-        write_private(places.object_lock, f"{options.object_lock}\n")
-        return options.object_lock
-    try:
-        text = places.object_lock.read_text(encoding="utf-8").strip()
-        return LockMode(text)
-    except FileNotFoundError:
-        return None
-    except ValueError:
-        modes = " or ".join(LockMode)
-        raise InvalidInput("config.invalid", f"{places.object_lock}: is not {modes}", field="object_lock") from None
 
 
 def _choose_http_port(places: _Places, options: UpOptions) -> int:

@@ -23,7 +23,6 @@ from contracts.records import ArtifactRecord, BackupRecord, RunState
 from daemon.access.caller import Caller
 from daemon.artifacts.names import content_disposition, file_name
 from daemon.artifacts.opening import age_pieces, native_pieces
-from daemon.custody.headers import needs_identity
 from daemon.http.authentication import caller_of, need_role
 from daemon.http.backend import Backend
 from daemon.http.bytes_answer import BytesAnswer, HeadAnswer, primed
@@ -140,7 +139,8 @@ class Downloads:
         elif not backup.key_id:
             raise Denied(
                 "key.unavailable",
-                f"{needs_identity(backup, 'backup download')}; or take it as age and open it yourself",
+                f"the identity that opens the backups of {backup.project} is not held here: take it as age, and open it "
+                "where the identity is",
                 field="as",
             )
         else:

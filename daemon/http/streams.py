@@ -59,7 +59,7 @@ class LogsQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _MOST: Final = 1_000
-"""Each takes a subscription on the NATS servers, a task or two here, and its reader's connection."""
+"""Each takes a consumer on the NATS servers, a task or two here, and its reader's connection."""
 _MOST_EACH: Final = 50
 
 

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import secrets
 
-from contracts.age import Decryptor, Identity, Recipient, make_header, unwrap_file_key
+from contracts.age import Decryptor, Identity, Recipient, make_header, parse_header, unwrap_file_key
 from contracts.age.errors import AgeError
-from contracts.control import RevealedIdentity
-from contracts.custody import refusal_of_recipient
 from contracts.errors import Corrupt, Denied, InvalidInput
 from contracts.records import KeyRecord
 from contracts.wire import utc_now
 from daemon.catalog.buckets import key
 from daemon.catalog.catalog import Catalog
-from daemon.custody.headers import read_header
 from daemon.keys.master import MasterKey
-from daemon.keys.moving import find_sealed
 from daemon.store.s3 import ObjectStore
+
+_HEADER_GUESS_BYTES = 4096
+"""More than a header with a dozen recipients needs; a longer one is read by doubling."""
 
 
 def parse_recipient(text: str, field: str) -> Recipient:
@@ -28,7 +27,7 @@ def parse_recipient(text: str, field: str) -> Recipient:
     try:
         return Recipient.parse(text)
     except AgeError as exc:
-        raise InvalidInput("key.invalid", f"{field}: {refusal_of_recipient(text) or exc}", field=field) from exc
+        raise InvalidInput("key.invalid", f"{field}: {exc}", field=field) from exc
 
 
 class Custody:
@@ -47,7 +46,7 @@ class Custody:
             project=project,
             key_id=key_id,
             recipient=str(identity.recipient),
-            sealed_identity=self._master_key.seal(identity.reveal().encode(), identity_context(project, key_id)),
+            sealed_identity=self._master_key.seal(identity.reveal().encode(), _context(project, key_id)),
             created_at=utc_now(),
         )
         await self._catalog.keys.create(key(project, key_id), record)
@@ -59,9 +58,17 @@ class Custody:
         Raises: Denied `key.unavailable` when the identity is not held here, Corrupt `artifact.corrupt`.
         """
         identity = await self._identity(project, key_id)
+        size = _HEADER_GUESS_BYTES
         try:
-            header = await read_header(self._store, object_key)
-            return make_header(unwrap_file_key(header, [identity]), [reader]), header.size
+            while True:
+                data = await self._store.read(object_key, count=size)
+                header = parse_header(data)
+                if header is not None:
+                    file_key = unwrap_file_key(header, [identity])
+                    return make_header(file_key, [reader]), header.size
+                if len(data) < size:
+                    raise Corrupt("artifact.corrupt", f"{object_key} does not begin with an age header")
+                size *= 2
         except AgeError as exc:
             raise Corrupt("artifact.corrupt", f"{object_key} cannot be opened with the project's key: {exc}") from exc
 
@@ -77,22 +84,6 @@ class Custody:
         except AgeError as exc:
             raise Corrupt("manifest.corrupt", f"the inventory cannot be opened with the project's key: {exc}") from exc
 
-    async def reveal(self, project: str) -> list[RevealedIdentity]:
-        """The project's identities in their text forms, for the one answer that hands them out.
-
-        Raises: Denied `key.unavailable` when none is held here, or the master key does not open one.
-        """
-        stored = sorted(await self._catalog.keys.select(project), key=lambda each: each.value.created_at)
-        if not stored:
-            raise Denied("key.unavailable", f"no identity of project {project!r} is held here: its owner has it")
-        found = []
-        for each in stored:
-            identity = await self._identity(project, each.value.key_id)
-            found.append(
-                RevealedIdentity(key_id=each.value.key_id, recipient=str(identity.recipient), identity=identity.reveal())
-            )
-        return found
-
     async def destroy_keys(self, project: str) -> None:
         """Every identity of the project is overwritten on disk: what only they open is open to nobody any more."""
         for stored in await self._catalog.keys.select(project):
@@ -102,12 +93,12 @@ class Custody:
     async def _identity(self, project: str, key_id: str) -> Identity:
         if not key_id:
             raise Denied("key.unavailable", f"the identity of project {project!r} is not held by this coordinator")
-        stored = await find_sealed(self._catalog.keys, key(project, key_id))
+        stored = await self._catalog.keys.get(key(project, key_id))
         if stored is None:
             raise Denied("key.unavailable", f"the key of project {project!r} is gone")
-        plain = self._master_key.open(stored.value.sealed_identity, identity_context(project, key_id))
+        plain = self._master_key.open(stored.value.sealed_identity, _context(project, key_id))
         return Identity.parse(plain.decode())
 
 
-def identity_context(project: str, key_id: str) -> bytes:
+def _context(project: str, key_id: str) -> bytes:
     return f"strongroom.key/{project}/{key_id}".encode()

@@ -132,12 +132,12 @@ class ChannelBook:
     def open(self, record: ChannelRecord) -> str | None:
         """The channel's address; None where this master key did not seal it."""
         try:
-            return self._master_key.open(record.sealed_url, channel_context(record.id, record.project)).decode()
+            return self._master_key.open(record.sealed_url, _context(record.id, record.project)).decode()
         except Denied:
             return None
 
     def _seal(self, id_: str, project: str, url: str) -> bytes:
-        return self._master_key.seal(url.strip().encode(), channel_context(id_, project))
+        return self._master_key.seal(url.strip().encode(), _context(id_, project))
 
     async def _check(self, url: str) -> str:
         """In a thread: the first look at an address loads all kinds that there are."""
@@ -171,7 +171,7 @@ def view_of(record: ChannelRecord) -> ChannelView:
     )
 
 
-def channel_context(id_: str, project: str) -> bytes:
+def _context(id_: str, project: str) -> bytes:
     return f"strongroom.channel/{project}/{id_}".encode()
 
 

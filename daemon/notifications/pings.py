@@ -53,7 +53,7 @@ class PingBook:
             record = PingRecord(
                 project=q.project,
                 service=q.service,
-                sealed_url=self._master_key.seal(q.url.strip().encode(), ping_context(q.project, q.service)),
+                sealed_url=self._master_key.seal(q.url.strip().encode(), _context(q.project, q.service)),
                 target=target,
                 created_at=self._now(),
                 created_by=q.actor,
@@ -81,7 +81,7 @@ class PingBook:
     def open(self, record: PingRecord) -> str | None:
         """The URL; None where this master key did not seal it."""
         try:
-            return self._master_key.open(record.sealed_url, ping_context(record.project, record.service)).decode()
+            return self._master_key.open(record.sealed_url, _context(record.project, record.service)).decode()
         except Denied:
             return None
 
@@ -123,5 +123,5 @@ def _view(record: PingRecord) -> PingView:
     )
 
 
-def ping_context(project: str, service: str) -> bytes:
+def _context(project: str, service: str) -> bytes:
     return f"strongroom.ping/{project}/{service}".encode()

@@ -45,7 +45,6 @@ from contracts.tracing import SpanKind, continued, span
 from contracts.wire import encode, utc_now
 from daemon.catalog.buckets import RecordChanged, Stored, key
 from daemon.catalog.catalog import upload_key
-from daemon.custody.headers import payload_offset
 from daemon.keys.custody import Custody, parse_recipient
 from daemon.runs.allowance import Allowance
 from daemon.runs.runs import Runs
@@ -286,11 +285,7 @@ class Asks:
         if artifact.name not in record.artifacts or artifact.object_key != ask.object_key:
             raise NotFound("artifact.not_found", f"restore {record.id} does not read {ask.artifact!r}", field="artifact")
         reader = parse_recipient((await self._runs.node_record(record.node)).recipient, "node")
-        header = await self._runs.headers.find(record, artifact, reader=str(reader))
-        if header is None:
-            header, offset = await self._custody.reseal(backup.project, backup.key_id, artifact.object_key, reader)
-        else:
-            offset = await payload_offset(self._store, artifact.object_key)
+        header, offset = await self._custody.reseal(backup.project, backup.key_id, artifact.object_key, reader)
         return DownloadGrant(
             url=await self._store.sign_get(artifact.object_key),
             expires_at=utc_now() + self._store.url_lifetime,

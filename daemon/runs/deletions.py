@@ -28,8 +28,7 @@ class Deletions:
         """Removes a backup: record marked, objects gone, record gone.
 
         Raises: NotFound, Conflict `run.not_current` while it runs, Conflict `backup.in_use` while a restore reads it,
-        Conflict `backup.protected` unless that is overridden, Conflict `backup.locked` while the object store holds it,
-        which nothing here overrides.
+        Conflict `backup.protected` unless that is overridden.
         """
         stored = await self._catalog.need_backup(project, service, backup_id)
         record = stored.value
@@ -39,8 +38,6 @@ class Deletions:
             raise Conflict("backup.in_use", f"restore {readers[0]} is reading backup {backup_id}: wait for it or cancel it")
         if not even_protected:
             await self._check_unprotected(record)
-        # Before the mark: a backup that stays must be one that can be restored.
-        await self._runs.locks.check_deletable(record)
         now = self._runs.now()
         await self._runs.occupy(
             deletion_marker(project, service, backup_id),

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
-from contracts.control import Preparation, RestorePrepare
-from contracts.custody import ResealedHeader, recipient_fingerprint
 from contracts.errors import Conflict, Denied, InvalidInput, NotFound
 from contracts.ids import new_run_id
 from contracts.records import Activity, BackupRecord, RestoreRecord, RestoreTarget, RunKind, RunState
@@ -14,9 +11,8 @@ from contracts.reports import RestoreFinished
 from contracts.services import kind_of
 from daemon.catalog.buckets import RecordChanged, key
 from daemon.catalog.catalog import restore_marker
-from daemon.custody.headers import check_headers, read_headers
 from daemon.runs.nodes_alive import alive_nodes
-from daemon.runs.placement import Placement, place_requested
+from daemon.runs.placement import place_requested
 from daemon.runs.runs import Runs, active_run
 from daemon.runs.transitions import check_current, complete_restore
 
@@ -41,19 +37,27 @@ class Restores:
         skip_roles: bool = False,
         directory: str = "",
         paths: Sequence[str] = (),
-        headers: Sequence[ResealedHeader] = (),
         actor: str = "",
     ) -> RestoreRecord:
-        """A new restore, in its node's queue.  No artifacts named: all of them.  `headers` open them for the node, where the
-        identity is not held here.
+        """A new restore, in its node's queue.  No artifacts named: all of them.
 
         Raises: NotFound, Conflict `backup.not_completed`, Conflict `restore.busy`, InvalidInput, Denied, Unavailable.
         """
-        place = await place_restore(
-            self._runs, backup, to_project=to_project, to_service=to_service, node=node, artifacts=artifacts, rename=rename
-        )
-        placement, chosen = place.placement, place.artifacts
-        check_headers(backup, chosen, headers, reader=place.recipient)
+        if backup.state is not RunState.COMPLETED:
+            raise Conflict(
+                "backup.not_completed", f"backup {backup.id} is {backup.state}: only a completed one can be restored"
+            )
+        service = (await self._catalog.need_service(to_project, to_service)).value
+        if kind_of(service.options) != backup.kind:
+            raise InvalidInput(
+                "input.invalid",
+                f"{to_project}/{to_service} is {kind_of(service.options)}, but the backup is of {backup.kind}",
+                field="to",
+            )
+        chosen = _chosen(backup, artifacts, rename or {})
+        placement = place_requested(service, await alive_nodes(self._runs, service.nodes), node)
+        if not (await self._runs.node_record(placement.node)).recipient:
+            raise Denied("key.unavailable", f"node {placement.node} has not shown its key yet: is its agent running?")
         now = self._runs.now()
         record = RestoreRecord(
             id=new_run_id(now),
@@ -82,40 +86,13 @@ class Restores:
         if holder is not None:
             raise Conflict("restore.busy", f"restore {holder.run_id} to {to_project}/{to_service} is still under way")
         try:
-            if headers:
-                await self._runs.headers.keep(record, headers)
             await self._catalog.restores.create(key(record.project, record.service, record.id), record)
         except RecordChanged:
-            await self._runs.headers.forget(record.project, record.service, record.id)
             await self._runs.release(marker, record.id)
             raise
         await self._runs.hand_over(record)
         await self._runs.events.run("requested", record, at=now, reason=placement.reason)
         return record
-
-    async def prepare(self, backup: BackupRecord, q: RestorePrepare) -> Preparation:
-        """What somebody needs who restores it with an identity of their own.  Decided as for the restore itself.
-
-        Raises: as `request`, Corrupt `artifact.corrupt`, `store.missing`.
-        """
-        place = await place_restore(
-            self._runs,
-            backup,
-            to_project=q.to_project or q.project,
-            to_service=q.to_service or q.service,
-            node=q.node,
-            artifacts=q.artifacts,
-        )
-        wanted = [artifact for artifact in backup.artifacts if artifact.name in place.artifacts]
-        return Preparation(
-            id=backup.id,
-            node=place.placement.node,
-            recipient=place.recipient,
-            fingerprint=recipient_fingerprint(place.recipient),
-            recipients=backup.recipients,
-            key_id=backup.key_id,
-            headers=await read_headers(self._runs.store, wanted),
-        )
 
     async def finish(self, node: str, report: RestoreFinished) -> None:
         """Records a restore that is in place.  Safe to repeat.  Raises: Conflict `run.not_current`."""
@@ -139,46 +116,6 @@ class Restores:
         stored = await self._catalog.need_restore(project, service, restore_id)
         await self._runs.cancel(RunKind.RESTORE, stored, actor=actor)
         return (await self._catalog.need_restore(project, service, restore_id)).value
-
-
-class RestorePlace(NamedTuple):
-    """Where a restore would go, and what it would restore there."""
-
-    placement: Placement
-    recipient: str
-    """The node's."""
-    artifacts: list[str]
-
-
-async def place_restore(
-    runs: Runs,
-    backup: BackupRecord,
-    *,
-    to_project: str,
-    to_service: str,
-    node: str = "",
-    artifacts: Sequence[str] = (),
-    rename: dict[str, str] | None = None,
-) -> RestorePlace:
-    """Looks and changes nothing.
-
-    Raises: NotFound, Conflict `backup.not_completed`, InvalidInput, Denied `key.unavailable`, Unavailable.
-    """
-    if backup.state is not RunState.COMPLETED:
-        raise Conflict("backup.not_completed", f"backup {backup.id} is {backup.state}: only a completed one can be restored")
-    service = (await runs.catalog.need_service(to_project, to_service)).value
-    if kind_of(service.options) != backup.kind:
-        raise InvalidInput(
-            "input.invalid",
-            f"{to_project}/{to_service} is {kind_of(service.options)}, but the backup is of {backup.kind}",
-            field="to",
-        )
-    chosen = _chosen(backup, artifacts, rename or {})
-    placement = place_requested(service, await alive_nodes(runs, service.nodes), node)
-    recipient = (await runs.node_record(placement.node)).recipient
-    if not recipient:
-        raise Denied("key.unavailable", f"node {placement.node} has not shown its key yet: is its agent running?")
-    return RestorePlace(placement, recipient, chosen)
 
 
 def _chosen(backup: BackupRecord, wanted: Sequence[str], rename: dict[str, str]) -> list[str]:

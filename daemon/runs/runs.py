@@ -31,9 +31,7 @@ from contracts.tracing import SpanKind, carry, span
 from contracts.wire import encode, utc_now
 from daemon.catalog.buckets import RecordBucket, RecordChanged, Stored, key
 from daemon.catalog.catalog import Catalog, backup_marker, restore_marker
-from daemon.custody.headers import GivenHeaders
 from daemon.ledger import Ledger
-from daemon.locks import Locks
 from daemon.quotas import Quotas
 from daemon.runs.events import EventPublisher
 from daemon.runs.transitions import AttemptsSpent, claim, end_without_success, not_current
@@ -75,8 +73,6 @@ class Runs:
         self.ledger = Ledger(catalog)
         self.quotas = Quotas(catalog)
         self.uploads = Uploads(catalog, store)
-        self.headers = GivenHeaders(catalog)
-        self.locks = Locks(catalog, store, events, now)
         self.now = now
         """The wall clock of everything that decides by time."""
         self.after_backup: Callable[[BackupRecord], Awaitable[None]] = _nothing_follows
@@ -185,7 +181,7 @@ class Runs:
         """
         stored = await self.catalog.backups.get(key(record.project, record.service, record.id))
         if stored is not None and stored.value.state in (RunState.FAILED, RunState.CANCELLED, RunState.MISSED):
-            await self.store.remove(object_keys, leave_locked=True)
+            await self.store.remove(object_keys)
 
     async def report_waits(self, node: str) -> bool:
         """Whether reports of this node are stored and not yet dealt with: what they say is true before it is known."""
@@ -208,8 +204,6 @@ class Runs:
             await self.events.run(_VERB_OF_STATE[record.state], record, at=record.finished_at or self.now())
         if isinstance(record, BackupRecord):
             await self._settle_backup(record)
-        else:
-            await self.headers.forget(record.project, record.service, record.id)
         if record.state is RunState.CANCELLED and await self._is_worked_on(record):
             return  # its agent learns of it within seconds; until then nobody else may begin, and the reaper comes back
         await self.release(marker, record.id)
@@ -219,7 +213,6 @@ class Runs:
             await self.uploads.discard_all(record, keep_attempt=record.attempt)
             await self.uploads.forget_all(record)
             await self.quotas.commit(record)
-            await self.locks.keep(record.project, record.service)
         else:
             await self._clear_up(record)
             await self.quotas.drop(record.project, record.service, record.id)
@@ -240,8 +233,7 @@ class Runs:
             await self.uploads.forget_all(record)
             return
         await self.uploads.discard_all(record)
-        # A bucket may lock by itself what comes into it: that must not keep the service's place taken.
-        await self.store.clear(backup_prefix(record.project, record.service, record.id), leave_locked=True)
+        await self.store.clear(backup_prefix(record.project, record.service, record.id))
 
     async def is_whole(self, record: BackupRecord) -> bool:
         """Whether the bucket has the run's manifest, which is written after everything else: whatever the catalogue says,

@@ -53,7 +53,6 @@ class Tagging:
                 "removed": sorted(set(before.tags) - set(after.tags)),
             },
         )
-        await self._runs.locks.keep(project, service)
         return after
 
     async def protect(self, project: str, service: str, backup_id: str, *, protect: bool, actor: str) -> BackupRecord:

@@ -42,7 +42,7 @@ class Uploads:
             log.debug("upload.changed", upload=stored.key)
             return
         # Whether completion had gone through when it was cut off is not known, so the object goes in any case.
-        await self._store.remove([upload.object_key], leave_locked=True)
+        await self._store.remove([upload.object_key])
         await self.forget(Stored(stored.key, upload, revision))
 
     async def forget(self, stored: Stored[UploadRecord]) -> None:

@@ -1,36 +1,36 @@
 """An S3 bucket through aiobotocore: multipart uploads that others fill, write-once objects, listing and removal.
 
-Source of names and limits: Amazon S3 API reference.
+Foreign errors are translated here and nowhere else.  Source of names and limits: Amazon S3 API reference.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-import structlog
 from aiobotocore.config import AioConfig
+from botocore.exceptions import BotoCoreError, ClientError
 
 from contracts.asks import PartReceipt
-from contracts.errors import Corrupt, InvalidInput, RunFailed, Unavailable
-from contracts.policy.locking import ObjectLock
+from contracts.errors import Corrupt, InvalidInput, RunFailed, StrongroomError, Unavailable
 from contracts.settings import load_settings
 from daemon.store.durability import sync_filesystem
-from daemon.store.errors import AbsentError, ObjectsLocked, OccupiedError, translated
 from daemon.store.session import store_session
 from daemon.store.settings import StoreCredentials, StoreSettings
-from daemon.store.versions import Hold, ObjectVersion, Versions
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3 import S3Client
 
+_ABSENT: Final = frozenset({"404", "NoSuchKey", "NoSuchUpload", "NotFound"})
+_PRECONDITION: Final = frozenset({"412", "PreconditionFailed", "ConditionalRequestConflict"})
+_DENIED: Final = frozenset({"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"})
+_FULL: Final = frozenset({"QuotaExceeded", "InsufficientStorage", "507"})
+_BAD_PARTS: Final = frozenset({"InvalidPart", "InvalidPartOrder", "EntityTooSmall"})
 _DELETE_BATCH: Final = 1_000
-
-log = structlog.get_logger()
 
 
 class OpenUpload(msgspec.Struct, frozen=True):
@@ -54,56 +54,26 @@ class ObjectStore:
         self._client = client
         self._signer = signer
         self.bucket = settings.bucket
-        self.endpoint_url = settings.public_endpoint_url or settings.endpoint_url
-        """What others reach it by; empty for Amazon S3 itself."""
-        self.region = settings.region
         self._sync_dir = settings.sync_dir
-        self.lock_settings = settings.lock
-        self.versions = Versions(client, settings.bucket)
-        self.keeps_versions = False
-        """Whether what is deleted by its name alone would stay; like `can_lock` known once the bucket was looked at."""
-        self.can_lock = False
         self.url_lifetime = timedelta(seconds=settings.url_lifetime_s)
         """How long a signed URL works."""
 
     async def ensure_bucket(self, *, create: bool) -> None:
         """Raises: StrongroomError when the bucket is absent and may not be created."""
         try:
-            with translated(f"bucket {self.bucket}"):
+            with _translated(f"bucket {self.bucket}"):
                 await self._client.head_bucket(Bucket=self.bucket)
-        except AbsentError:
+        except _AbsentError:
             if not create:
                 raise InvalidInput(
                     "config.invalid", f"store.bucket: the bucket {self.bucket!r} does not exist", field="store.bucket"
                 ) from None
-            await self.create_bucket(object_lock=self.lock_settings is not None)
-        try:
-            self.keeps_versions = await self.versions.are_kept()
-            self.can_lock = self.keeps_versions and await self.versions.can_be_locked()
-        except RunFailed as exc:
-            if self.lock_settings is not None:
-                raise
-            # Credentials from before there were locks: what worked for them goes on working.
-            log.warning("store.rights_missing", bucket=self.bucket, reason=exc.message)
-        if self.lock_settings is not None and not self.can_lock:
-            raise InvalidInput(
-                "config.invalid",
-                f"store.lock: the bucket {self.bucket!r} was made without object lock: make another with `strongroom store "
-                "create-bucket`, or take the section [store.lock] away",
-                field="store.lock",
-            )
-
-    async def create_bucket(self, *, object_lock: bool) -> None:
-        """Raises: Unavailable, RunFailed `upload.denied`."""
-        with translated(f"bucket {self.bucket}"):
-            if object_lock:
-                await self._client.create_bucket(Bucket=self.bucket, ObjectLockEnabledForBucket=True)
-            else:
+            with _translated(f"bucket {self.bucket}"):
                 await self._client.create_bucket(Bucket=self.bucket)
 
     async def begin_upload(self, object_key: str) -> str:
         """The id of a new multipart upload."""
-        with translated(object_key):
+        with _translated(object_key):
             answer = await self._client.create_multipart_upload(Bucket=self.bucket, Key=object_key)
         return answer["UploadId"]
 
@@ -134,7 +104,7 @@ class ObjectStore:
         found: list[PartReceipt] = []
         marker = 0
         while True:
-            with translated(object_key):
+            with _translated(object_key):
                 answer = await self._client.list_parts(
                     Bucket=self.bucket, Key=object_key, UploadId=upload_id, PartNumberMarker=marker
                 )
@@ -145,7 +115,7 @@ class ObjectStore:
 
     async def complete_upload(self, object_key: str, upload_id: str, parts: Sequence[PartReceipt]) -> None:
         """Makes the parts one object.  Raises: Corrupt `upload.mismatch` when the store holds other parts."""
-        with translated(object_key):
+        with _translated(object_key):
             await self._client.complete_multipart_upload(
                 Bucket=self.bucket,
                 Key=object_key,
@@ -156,16 +126,16 @@ class ObjectStore:
     async def abort_upload(self, object_key: str, upload_id: str) -> None:
         """Nothing of the upload is left; it need not exist."""
         try:
-            with translated(object_key):
+            with _translated(object_key):
                 await self._client.abort_multipart_upload(Bucket=self.bucket, Key=object_key, UploadId=upload_id)
-        except AbsentError:
+        except _AbsentError:
             return
 
     async def open_uploads(self, prefix: str) -> AsyncIterator[OpenUpload]:
         """All uploads under `prefix` that are neither complete nor aborted."""
         key_marker, id_marker = "", ""
         while True:
-            with translated(prefix):
+            with _translated(prefix):
                 answer = await self._client.list_multipart_uploads(
                     Bucket=self.bucket, Prefix=prefix, KeyMarker=key_marker, UploadIdMarker=id_marker
                 )
@@ -178,16 +148,16 @@ class ObjectStore:
     async def size_of(self, object_key: str) -> int | None:
         """Bytes of the object, or None when there is none."""
         try:
-            with translated(object_key):
+            with _translated(object_key):
                 answer = await self._client.head_object(Bucket=self.bucket, Key=object_key)
-        except AbsentError:
+        except _AbsentError:
             return None
         return answer["ContentLength"]
 
     async def read(self, object_key: str, *, first: int = 0, count: int | None = None) -> bytes:
         """Bytes of an object from `first` on, at most `count`.  Raises: Corrupt `store.missing`."""
         span = f"bytes={first}-" if count is None else f"bytes={first}-{first + count - 1}"
-        with translated(object_key):
+        with _translated(object_key):
             answer = await self._client.get_object(Bucket=self.bucket, Key=object_key, Range=span)
             async with answer["Body"] as body:
                 return await body.read()
@@ -198,23 +168,17 @@ class ObjectStore:
         Raises: Corrupt `upload.mismatch` when another object has the name: nothing is ever overwritten.
         """
         try:
-            with translated(object_key):
+            with _translated(object_key):
                 await self._client.put_object(Bucket=self.bucket, Key=object_key, Body=data, IfNoneMatch="*")
-        except OccupiedError:
+        except _OccupiedError:
             if await self.read(object_key) != data:
                 raise Corrupt("upload.mismatch", f"another object stands at {object_key}; it was left as it is") from None
 
     async def objects(self, prefix: str) -> AsyncIterator[ObjectInfo]:
-        """All objects under `prefix`, in the order of their names; where the bucket keeps versions, every version, those
-        included that a newer one or a delete marker hides."""
-        if self.keeps_versions:
-            async for version in self.versions.under(prefix):
-                if not version.is_marker:
-                    yield ObjectInfo(version.object_key, version.size_bytes, version.modified_at)
-            return
+        """All objects under `prefix`."""
         token = ""
         while True:
-            with translated(prefix):
+            with _translated(prefix):
                 if token:
                     answer = await self._client.list_objects_v2(Bucket=self.bucket, Prefix=prefix, ContinuationToken=token)
                 else:
@@ -225,86 +189,28 @@ class ObjectStore:
                 return
             token = answer["NextContinuationToken"]
 
-    async def remove(self, object_keys: Sequence[str], *, leave_locked: bool = False) -> None:
-        """None of the objects is left, versions and markers included; they need not exist.
+    async def remove(self, object_keys: Sequence[str]) -> None:
+        """None of the objects is left; they need not exist.  Raises: Unavailable when the store kept some."""
+        for start in range(0, len(object_keys), _DELETE_BATCH):
+            batch = object_keys[start : start + _DELETE_BATCH]
+            with _translated(batch[0]):
+                answer = await self._client.delete_objects(
+                    Bucket=self.bucket, Delete={"Objects": [{"Key": object_key} for object_key in batch], "Quiet": True}
+                )
+            if errors := answer.get("Errors"):
+                first = errors[0]
+                raise Unavailable(
+                    "store.unavailable", f"the store kept {first.get('Key')}: {first.get('Code')} {first.get('Message')}"
+                )
 
-        Raises: Unavailable when the store kept some; ObjectsLocked `backup.locked` when it had to, after all others are
-        gone, unless those may be left: they go with the sweep that finds them after their locks have ended.
-        """
-        if not self.keeps_versions:
-            await self._delete([(object_key, "") for object_key in object_keys], leave_locked=leave_locked)
-            return
-        for object_key in object_keys:
-            found = [version async for version in self.versions.under(object_key) if version.object_key == object_key]
-            await self._delete_versions(found, leave_locked=leave_locked)
-
-    async def clear(self, prefix: str, *, leave_locked: bool = False) -> int:
-        """Nothing under `prefix` is left, open uploads included; answers how many objects there were.
-
-        Raises: as `remove`.
-        """
+    async def clear(self, prefix: str) -> int:
+        """Nothing under `prefix` is left, open uploads included; answers how many objects there were."""
         assert prefix.endswith("/"), "a prefix without its slash would reach into its neighbours"
         async for upload in self.open_uploads(prefix):
             await self.abort_upload(upload.object_key, upload.upload_id)
-        if not self.keeps_versions:
-            found = [item.object_key async for item in self.objects(prefix)]
-            await self.remove(found)
-            return len(found)
-        versions = [version async for version in self.versions.under(prefix)]
-        await self._delete_versions(versions, leave_locked=leave_locked)
-        return len({version.object_key for version in versions if not version.is_marker})
-
-    async def held(self, prefix: str) -> Hold | None:
-        """What keeps objects under `prefix` from being deleted now, as the store says: None where nothing does."""
-        if not self.can_lock:
-            return None
-        return await self.versions.held([version async for version in self.versions.under(prefix)])
-
-    async def lock(self, object_keys: Sequence[str], wanted: ObjectLock) -> ObjectLock:
-        """As `Versions.lock`."""
-        return await self.versions.lock(object_keys, wanted)
-
-    async def uncover(self, prefix: str) -> int:
-        """Takes away the delete markers that hide objects under `prefix`; answers how many were hidden.
-
-        Whoever may delete but meets a lock leaves nothing but markers: the bytes are all there below them.
-        """
-        versions = [version async for version in self.versions.under(prefix)]
-        there = {version.object_key for version in versions if not version.is_marker}
-        markers = [version for version in versions if version.is_marker and version.object_key in there]
-        await self._delete([(marker.object_key, marker.version_id) for marker in markers], leave_locked=False)
-        return len({marker.object_key for marker in markers})
-
-    async def _delete_versions(self, versions: Sequence[ObjectVersion], *, leave_locked: bool) -> None:
-        # Markers last: were they to go first, and a version be locked, an object that was gone would be back.
-        ordered = sorted(versions, key=lambda version: version.is_marker)
-        await self._delete([(version.object_key, version.version_id) for version in ordered], leave_locked=leave_locked)
-
-    async def _delete(self, objects: Sequence[tuple[str, str]], *, leave_locked: bool) -> None:
-        """By name and version; an empty version where the bucket keeps none."""
-        kept: list[tuple[str, str, str]] = []
-        for start in range(0, len(objects), _DELETE_BATCH):
-            batch = objects[start : start + _DELETE_BATCH]
-            named = [{"Key": name, "VersionId": version} if version else {"Key": name} for name, version in batch]
-            with translated(batch[0][0]):
-                answer = await self._client.delete_objects(
-                    Bucket=self.bucket,
-                    Delete={"Objects": named, "Quiet": True},  # type: ignore[typeddict-item]
-                )
-            kept += [
-                (each.get("Key", ""), each.get("VersionId", ""), f"{each.get('Code')} {each.get('Message')}")
-                for each in answer.get("Errors", [])
-            ]
-        if not kept:
-            return
-        # Stores have different words for it, so it is the object itself that is asked.
-        versions = [ObjectVersion(name, version, 0, datetime.now(UTC)) for name, version, _ in kept if version]
-        hold = await self.versions.held(versions) if self.can_lock else None
-        if hold is None or hold.objects < len(kept):
-            raise Unavailable("store.unavailable", f"the store kept {kept[0][0]}: {kept[0][2]}")
-        if not leave_locked:
-            raise ObjectsLocked(hold.object_key, hold.objects, hold.until)
-        log.warning("objects.locked", object_key=hold.object_key, objects=hold.objects, until=str(hold.until))
+        found = [item.object_key async for item in self.objects(prefix)]
+        await self.remove(found)
+        return len(found)
 
 
 @asynccontextmanager
@@ -356,3 +262,35 @@ def _credentials(settings: StoreSettings) -> StoreCredentials | None:
     if not settings.credentials_file:
         return None
     return load_settings(StoreCredentials, Path(settings.credentials_file), env_prefix="STRONGROOM_STORE", environ={})
+
+
+class _AbsentError(Corrupt):
+    def __init__(self, what: str) -> None:
+        super().__init__("store.missing", f"the object store has no {what}")
+
+
+class _OccupiedError(StrongroomError):
+    pass
+
+
+@contextmanager
+def _translated(what: str) -> Iterator[None]:
+    try:
+        yield
+    except ClientError as exc:
+        code = str(exc.response.get("Error", {}).get("Code", ""))
+        message = str(exc.response.get("Error", {}).get("Message", "")) or code
+        status = exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if code in _ABSENT:
+            raise _AbsentError(what) from exc
+        if code in _PRECONDITION:
+            raise _OccupiedError("internal", f"an object stands at {what}") from exc
+        if code in _BAD_PARTS:
+            raise Corrupt("upload.mismatch", f"the store holds other parts of {what} than were sent: {message}") from exc
+        if code in _DENIED:
+            raise RunFailed("upload.denied", f"the object store refused {what}: {message}") from exc
+        if code in _FULL or status == 507:
+            raise Unavailable("store.full", f"the object store has no room for {what}: {message}") from exc
+        raise Unavailable("store.unavailable", f"the object store could not serve {what}: {message}") from exc
+    except (BotoCoreError, OSError, TimeoutError) as exc:
+        raise Unavailable("store.unavailable", f"the object store does not answer: {exc}") from exc

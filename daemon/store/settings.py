@@ -6,20 +6,6 @@ from typing import Annotated
 
 import msgspec
 
-from contracts.policy.locking import MOST_LOCK_DAYS, LockMode
-
-
-class LockSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[store.lock]`: what nobody can delete, and for how long.  The bucket must have been made with object lock."""
-
-    mode: LockMode
-    min_days: Annotated[float, msgspec.Meta(ge=0, le=MOST_LOCK_DAYS)] = 0
-    """Of every backup, whatever its service's policy says."""
-    max_days: Annotated[float, msgspec.Meta(gt=0, le=MOST_LOCK_DAYS)] = 400
-    """The longest that a service's policy may ask for: in compliance mode nobody can take it back."""
-    max_clock_difference_s: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 300
-    """Nothing is locked while the coordinator's clock and the store's are further apart than this."""
-
 
 class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An S3 bucket.  Credentials come from `credentials_file`, or from where the AWS SDK finds them when that is empty."""
@@ -36,14 +22,11 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     path_style: bool = True
     """`https://host/bucket/key` rather than `https://bucket.host/key`."""
     create_bucket: bool = False
-    """Made if it is absent; with object lock where `lock` is set."""
     sync_dir: str = ""
     """Directory of a store on this machine that does not wait for its disk (SeaweedFS): its file system is synced before a
     backup counts as completed."""
     url_lifetime_s: Annotated[int, msgspec.Meta(ge=5, le=7 * 86_400)] = 3600
     """How long a signed URL works; one that runs out is asked for anew."""
-    lock: LockSettings | None = None
-    """Without it, no object is locked by Strongroom."""
 
 
 class StoreCredentials(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -21,9 +21,7 @@ GROUPS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
             "restore.failed",
             "restore.missed",
             "node.silent",
-            "node.join_refused",
             "retention.frozen",
-            "backup.unlocked",
             "access.refused",
             "notification.failed",
             "request.refused",
@@ -32,7 +30,7 @@ GROUPS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "backups": ("Backups", ("backup", "retention")),
     "restores": ("Restores", ("restore",)),
     "fleet": ("Projects, services, nodes", ("project", "service", "node")),
-    "access": ("Access", ("access", "token", "key")),
+    "access": ("Access", ("access", "token")),
 }
 """Choices of the list: by name, what they are called and which types they have."""
 
@@ -41,11 +39,7 @@ _TONES: Final = {
     "missed": "problem",
     "silent": "problem",
     "refused": "problem",
-    "join_refused": "problem",
-    "joined": "good",
     "frozen": "warning",
-    "revealed": "warning",
-    "unlocked": "warning",
     "skipped": "warning",
     "retried": "warning",
     "completed": "good",
@@ -63,13 +57,7 @@ _SAYINGS: Final = {
     "restore.missed": "no agent took it up",
     "backup.cancelled": "somebody cancelled it",
     "restore.cancelled": "somebody cancelled it",
-    "master_key.rotated": "the master key was rotated",
     "node.alive": "its agent is heard of",
-    "node.invited": "a join token was made for it",
-    "node.joined": "a host joined with its token and got credentials",
-    "node.join_refused": "a host with its join token was not let in",
-    "node.renewed": "its agent got fresh credentials",
-    "node.revoked": "it was shut out",
     "node.silent": "its agent is not heard of any more",
 }
 """Shorter than what the list of event types says, which explains the type and not the event."""

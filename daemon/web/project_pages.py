@@ -12,7 +12,6 @@ from contracts import control
 from contracts.access import Role
 from contracts.errors import NotFound, StrongroomError
 from contracts.policy.quota_plan import QuotaPlan, quota_of
-from contracts.recovery_kit import kit_sections
 from daemon.access.caller import Caller
 from daemon.cli.sizes import limit_size, parse_size
 from daemon.http.authentication import need_role
@@ -113,14 +112,7 @@ def project_pages(backend: Backend) -> Sequence[HTTPRouteHandler]:
             return render_fragment(request, "_usage.html", **context)
         return render(request, "usage.html", **context)
 
-    @get("/projects/{project:str}/recovery-kit")
-    async def recovery_kit(request: AnyRequest) -> Response[Any]:
-        project = part(request, "project")
-        caller = need_session(request)
-        kit = await backend.control.invoke(control.PROJECT_RECOVERY_KIT, control.ProjectRef(project=project), caller)
-        return render(request, "project_recovery_kit.html", kit=kit, sections=kit_sections(kit))
-
-    return [projects, new, create, show, usage, recovery_kit, *_changes(backend)]
+    return [projects, new, create, show, usage, *_changes(backend)]
 
 
 def _changes(backend: Backend) -> Sequence[HTTPRouteHandler]:

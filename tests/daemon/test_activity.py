@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from functools import partial
+from datetime import UTC, datetime
 from itertools import count
 
 import pytest
@@ -19,13 +18,11 @@ from contracts.events import Event
 from contracts.records import RunKind
 from contracts.reports import LogLine, Progress
 from contracts.subjects import EVENTS_STREAM, LOGS_STREAM, event_subject, log_subject, progress_subject
-from contracts.tasks import cancel_surely, cancellable
-from contracts.wire import encode, utc_now
-from daemon.activity import EventFilter, LogFilter, Numbered, events, history, log_lines, progress
+from contracts.wire import encode
+from daemon.activity import EventFilter, LogFilter, events, history, log_lines, progress
 from daemon.catalog.topology import ensure_topology
-from daemon.stream_pages import read_page
 from tests.servers.nats import NatsServer, settle
-from tests.servers.waiting import eventually, eventually_blocking
+from tests.servers.waiting import eventually
 
 RUN = "20261122T000512Z-k7xq"
 OTHER = "20261122T000513Z-abcd"
@@ -70,17 +67,6 @@ async def _log(nats_server: NatsServer) -> AsyncIterator[Log]:
 async def log(nats_server: NatsServer) -> AsyncIterator[Log]:
     async with _log(nats_server) as made:
         yield made
-
-
-def _until(moment: datetime) -> None:
-    eventually_blocking(lambda: utc_now() > moment)
-
-
-async def _heard(log: Log, first: asyncio.Future[Numbered[Event]]) -> bool:
-    """Whether an event was told; if not, there is one more of which it could be told."""
-    if not first.done():
-        await log.event()
-    return first.done()
 
 
 async def ids(log: Log, wanted: EventFilter = ALL, **place: int) -> list[str]:
@@ -137,6 +123,7 @@ async def test_following_goes_on_over_a_restart_of_the_server_and_ends_without_a
         assert (await anext(found)).value.id == "e1"
         await log.event()
         assert (await anext(found)).value.id == "e2"
+        assert await log.consumers() == 1
         nats_server.kill()
         nats_server.start()
         await eventually(lambda: log.client.is_connected)
@@ -146,90 +133,13 @@ async def test_following_goes_on_over_a_restart_of_the_server_and_ends_without_a
     assert await log.consumers() == 0
 
 
-async def test_an_operator_without_any_right_to_consumers_follows_all_that_is_stored_over_restarts(
-    log: Log, nats_server: NatsServer
-) -> None:
-    """Two kinds of events at once, and log lines: in order, each once, those of the time without a connection too."""
-    refused: list[str] = []
-    told: list[Numbered[Event]] = []
-    lines: list[str] = []
-    made: list[str] = []
-
-    async def follow_events(operator: Client) -> None:
-        wanted = EventFilter(project="acme", types=("backup.completed", "backup.failed"))
-        async with aclosing(events(operator, wanted, after_sequence=0)) as found:
-            async for each in found:
-                told.append(each)  # noqa: PERF401 - looked at while it grows
-
-    async def follow_lines(operator: Client) -> None:
-        async with aclosing(log_lines(operator, LogFilter(project="acme"))) as found:
-            async for line in found:
-                lines.append(line.value.event)  # noqa: PERF401 - looked at while it grows
-
-    async def happen(number: int) -> None:
-        type_ = ("backup.completed", "backup.failed", "backup.requested")[number % 3]
-        id_ = await log.event(type_)
-        if type_ != "backup.requested":
-            made.append(id_)
-        await log.line(f"line.{number}")
-
-    for number in range(120):
-        await happen(number)
-    async with nats_server.connect_operator(refused) as operator:
-        tasks = [asyncio.ensure_future(cancellable(work(operator))) for work in (follow_events, follow_lines)]
-        try:
-            await eventually(lambda: len(told) == 80 and len(lines) == 120)
-            for number in range(120, 180):
-                await happen(number)
-            await eventually(lambda: len(told) == 120 and len(lines) == 180)
-            nats_server.kill()
-            nats_server.start()
-            await eventually(lambda: log.client.is_connected)
-            await patiently(lambda: happen(180), "an event before the operator is back")
-            for number in range(181, 240):
-                await happen(number)
-            await eventually(lambda: len(told) >= len(made) and len(lines) >= 240, timeout_s=30)
-        finally:
-            await cancel_surely(*tasks)
-    assert [each.value.id for each in told] == made
-    assert [each.sequence for each in told] == sorted({each.sequence for each in told})
-    assert lines == [f"line.{number}" for number in range(240)]
-    assert await log.consumers() == 0
-    assert [each for each in refused if "violation" in each] == []
-
-
-async def test_a_page_ends_where_its_bytes_do_and_the_next_goes_on(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.stream_pages.PAGE_BYTES", 1)
-    for _ in range(10):
-        await log.event()
-    page = await read_page(log.client, EVENTS_STREAM, "strongroom.event.>", batch=100)
-    assert (len(page.messages) < 10, page.left) == (True, 10 - len(page.messages))
-    assert await ids(log, after_sequence=0) == [f"e{number}" for number in range(1, 11)]
-
-
-async def test_what_was_stored_since_a_time_is_read(log: Log) -> None:
-    await log.event()
-    info = await log.js.get_msg(EVENTS_STREAM, 1)
-    assert info.time is not None
-    later = info.time + timedelta(milliseconds=1)
-    async with aclosing(events(log.client, ALL, since=info.time, follow=False)) as found:
-        assert [each.value.id async for each in found] == ["e1"]
-    await asyncio.to_thread(_until, later)
-    await log.event()
-    async with aclosing(events(log.client, ALL, since=later)) as found:
-        assert (await anext(found)).value.id == "e2"
-        await log.event()
-        assert (await anext(found)).value.id == "e3"
-    async with aclosing(events(log.client, ALL, since=later + timedelta(days=1), follow=False)) as found:
-        assert [each async for each in found] == []
-
-
 async def test_only_what_is_new_is_followed_without_a_place(log: Log) -> None:
     await log.event()
     async with aclosing(events(log.client, EventFilter())) as found:
         first = asyncio.ensure_future(anext(found))
-        await eventually(partial(_heard, log, first))
-        assert (await first).value.id != "e1"
+        await eventually(log.consumers)
+        await log.event()
+        assert (await first).value.id == "e2"
 
 
 async def test_a_place_beyond_the_end_is_taken_for_the_end(log: Log) -> None:
@@ -237,8 +147,9 @@ async def test_a_place_beyond_the_end_is_taken_for_the_end(log: Log) -> None:
     await log.event()
     async with aclosing(events(log.client, EventFilter(), after_sequence=4711)) as found:
         next_one = asyncio.ensure_future(anext(found))
-        await eventually(partial(_heard, log, next_one))
-        assert (await next_one).value.id != "e1"
+        await eventually(log.consumers)
+        await log.event()
+        assert (await next_one).value.id == "e2"
 
 
 async def test_log_lines_are_those_of_the_run_or_the_newest(log: Log) -> None:

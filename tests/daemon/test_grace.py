@@ -526,11 +526,6 @@ async def test_a_deleted_project_begins_nothing_and_is_had_back_with_all_its_ser
         assert {event.project for event in await made.events("backup.missed")} == {"umbrella"}
 
 
-def backups_in(bucket: Bucket) -> set[str]:
-    """Everything in the bucket but the signed records of deletions."""
-    return {name for name in bucket.list_keys() if not name.startswith("strongroom/v1/-/deletions/")}
-
-
 def files_with(directory: Path, text: bytes) -> list[str]:
     """The files below the directory that hold the text."""
     return [str(path) for path in directory.rglob("*") if path.is_file() and text in path.read_bytes()]
@@ -548,7 +543,6 @@ async def test_after_the_grace_a_project_is_gone_with_its_services_and_its_key_o
         for service in ("orders", "events"):
             await made.passes(at("2026-03-02 00:30"), service)
         backup = await made.make(tags=["protected"])
-        await store_age_files(made, b"others", project="acme-2")
         neighbour = await made.make(project="acme-2")
         sealed_identities = {}
         for project in ("acme", "acme-2"):
@@ -564,13 +558,10 @@ async def test_after_the_grace_a_project_is_gone_with_its_services_and_its_key_o
         await project_goes(made)
 
         assert files_with(nats_server.directory, acmes) == []
-        # The rotation that follows seals the neighbour's anew, and it opens what it did.
-        await eventually(lambda: made.events("project.erased"))
-        assert files_with(nats_server.directory, neighbours) == []
-        assert await download(made, neighbour)
+        assert files_with(nats_server.directory, neighbours)
         assert await records_of(catalog, "acme") == []
         assert await catalog.usage.get("acme") is None
-        assert backups_in(bucket) == {neighbour.artifacts[0].object_key, neighbour.manifest_key}
+        assert set(bucket.list_keys()) == {neighbour.artifacts[0].object_key, neighbour.manifest_key}
         assert [event.actor for event in await made.events("project.purged")] == ["ada"]
         assert len(await made.events("service.purged")) == 4
         with refused("project.not_found"):
@@ -617,6 +608,6 @@ async def test_a_purge_that_was_cut_off_is_finished_later_and_cannot_be_undone(
         await project_goes(made, timeout_s=30)
         assert await records_of(catalog, "acme") == []
         assert await catalog.usage.get("acme") is None
-        assert backups_in(bucket) == {kept.artifacts[0].object_key, kept.manifest_key}
+        assert set(bucket.list_keys()) == {kept.artifacts[0].object_key, kept.manifest_key}
         assert len(await made.events("project.purged")) == 1
         assert len(await made.events("backup.deleted")) == 2

@@ -17,9 +17,8 @@ from contracts.policy.freeze import FreezeCause
 from contracts.policy.schedule import Cron, Daily, Schedule
 from contracts.records import DueRecord, DueState, RunState
 from contracts.subjects import SERVICES_BUCKET
-from daemon.keys.erasure import Erasure, ErasureSettings
+from daemon.keys.custody import Custody
 from daemon.keys.master import MasterKey
-from daemon.keys.signing import Signer
 from daemon.purger import Purger
 from daemon.reaper import ReaperSettings
 from daemon.scheduler import SchedulerSettings
@@ -288,11 +287,6 @@ async def test_a_minute_by_minute_schedule_without_an_agent_is_missed_after_the_
         assert [event.backup_id for event in await made.events("retention.frozen")] == [missed.id]
 
 
-class NoRotation:
-    async def rotate(self, *, reason: str, actor: str) -> str:
-        raise AssertionError(f"no project was purged, and yet the master key is rotated: {reason}, {actor}")
-
-
 async def test_nothing_is_purged_before_its_grace_was_over_for_long_enough_by_a_steady_clock(
     tmp_path: Path, nats_server: NatsServer, bucket: Bucket
 ) -> None:
@@ -305,16 +299,14 @@ async def test_nothing_is_purged_before_its_grace_was_over_for_long_enough_by_a_
         await made.operator.call(control.SERVICE_DELETE, control.ServiceDelete(project="acme", service="orders"))
         made.clock.set(YEAR_2030)
         async with parts_of(settings, nats_server) as (parts, deletions, _):
-            master = MasterKey.generate()
-            signer = Signer(parts.catalog, master, lambda: YEAR_2030)
-            erasure = Erasure(parts, master, signer, NoRotation(), ErasureSettings())
-            patient = Purger(parts, deletions, erasure, patience_s=3600)
+            custody = Custody(parts.catalog, parts.store, MasterKey.generate())
+            patient = Purger(parts, deletions, custody, patience_s=3600)
             for _again in range(2):
                 await patient.sweep(YEAR_2030)
             assert (await made.record(backup)).state is RunState.COMPLETED
             assert len([stored async for stored in parts.store.objects(backup_prefix("acme", "orders", backup.id))]) == 2
             # Nor is it by one that was patient before it led again, or before the clock was right for a look.
-            hasty = Purger(parts, deletions, erasure, patience_s=0.2)
+            hasty = Purger(parts, deletions, custody, patience_s=0.2)
             await hasty.sweep(YEAR_2030)
             clock, seen_at = asyncio.get_running_loop().time, asyncio.get_running_loop().time()
             await eventually(lambda: clock() - seen_at > 0.2)

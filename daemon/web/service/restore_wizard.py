@@ -90,7 +90,6 @@ async def _ask(backend: Backend, request: AnyRequest, scope: Scope, record: Back
         is_renamable=is_renamable,
         rename_field=rename_field,
         why_not=_why_not(record),
-        own_command=_own_command(record),
     )
 
 
@@ -118,17 +117,10 @@ def _why_not(record: BackupRecord) -> str:
         return f"This backup is {record.state}: only a completed one can be restored."
     if not record.key_id:
         return (
-            "The identity that opens this project's backups is with its owner, not with the coordinator. Whoever holds it "
-            "restores the backup with the command below, which sends nothing of the identity."
+            "The identity that opens this project's backups is not held by the coordinator. Whoever holds it can decrypt "
+            "the artifacts on the backup's page, or restore them with the stock commands that stand there."
         )
     return ""
-
-
-def _own_command(record: BackupRecord) -> str:
-    """What the owner of the identity types; empty where the coordinator restores by itself."""
-    if record.key_id or record.state is not RunState.COMPLETED:
-        return ""
-    return f"strongroom restore {record.project}/{record.service}/{record.id} --identity key.txt"
 
 
 def _check_word(form: Form, wanted: RestoreCreate) -> None:

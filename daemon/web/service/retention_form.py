@@ -5,14 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from contracts.errors import InvalidInput
-from contracts.policy.locking import LockDays
 from contracts.policy.retention_policy import Maximums, Minimums, Per, RetentionPolicy
 from daemon.cli.sizes import limit_size, parse_size
 from daemon.web.forms import Form
 
 CLASSES: Final = ("daily", "weekly", "monthly")
-LOCKS: Final = ("every", "daily", "weekly", "monthly", "protected")
-"""What may be locked in the object store for some days."""
 _SIZE_DIGITS: Final = 19
 _DIGITS: Final = 12
 """More than any number that a policy takes."""
@@ -31,7 +28,6 @@ def retention_form(policy: RetentionPolicy) -> Form:
         total_size_bytes="" if policy.total_size_bytes is None else _exact_size(policy.total_size_bytes),
         per=policy.per.value,
         suspicious_percent=f"{policy.suspicious_size_factor * 100:g}",
-        **{f"lock-{name}": str(getattr(policy.lock_days, name) or "") for name in LOCKS},
         **{name: "" if name.startswith("max") and number == "0" else number for name, number in counts.items()},
     )
 
@@ -48,7 +44,6 @@ def read_policy(form: Form) -> RetentionPolicy:
             total_size_bytes=_size(size) if size else None,
             per=_per(form.value("per")),
             suspicious_size_factor=_percent(form, "suspicious_percent"),
-            lock_days=LockDays(**{name: _number(form, f"lock-{name}") for name in LOCKS}),
         )
     except InvalidInput as exc:
         raise InvalidInput(exc.code, exc.message, field=field_of(exc.field or "")) from exc
@@ -57,11 +52,9 @@ def read_policy(form: Form) -> RetentionPolicy:
 def field_of(field: str) -> str:
     """The form's name of a policy's field, such as `max-daily` of `retention.maximums.daily`."""
     name = field.removeprefix("retention.")
-    for group, prefix in (("minimums.", "min-"), ("maximums.", "max-"), ("lock_days.", "lock-")):
+    for group, prefix in (("minimums.", "min-"), ("maximums.", "max-")):
         if name.startswith(group):
             return prefix + name.removeprefix(group)
-    if name == "lock_days":
-        return "lock-every"
     return "suspicious_percent" if name == "suspicious_size_factor" else name
 
 
@@ -84,7 +77,7 @@ def _exact_size(count: int) -> str:
 def _number(form: Form, name: str) -> int:
     text = form.value(name) or "0"
     if not (text.isascii() and text.isdecimal() and len(text) <= _DIGITS):
-        raise InvalidInput("input.invalid", f"{text[:40]!r} is not a whole number", field=name)
+        raise InvalidInput("input.invalid", f"{text[:40]!r} is not a number of backups", field=name)
     return int(text)
 
 

@@ -33,7 +33,7 @@ def plain_copy(data: bytes, record: ArtifactRecord, reader: Identity = READER) -
     header = parse_header(data)
     assert header is not None
     resealed = make_header(unwrap_file_key(header, [PROJECT]), [reader.recipient])
-    return PlainCopy(record, [READER], resealed, header.size)
+    return PlainCopy(record, READER, resealed, header.size)
 
 
 async def copied(copy: Copy, data: bytes, chunk: int = 50_000) -> list[bytes]:

@@ -22,17 +22,11 @@ from nats.js.errors import KeyNotFoundError
 from contracts.subjects import EVENTS_STREAM, REPORTS_STREAM, REQUESTS_STREAM
 from daemon.embedded.nats_config import inbox_prefix
 from daemon.embedded.nkey_files import ensure_user_seed
-from tests.servers.nats import NatsFactory, NatsServer, settle
+from tests.servers.nats import NatsServer, settle
 from tests.servers.waiting import eventually
 
 MINE, OTHER = "node-1", "node-2"
 SHORT_S = 1.0
-
-
-@pytest.fixture(params=["static", "operator"])
-def nats_server(request: pytest.FixtureRequest, nats_factory: NatsFactory) -> NatsServer:
-    """Once with nodes in the server's file, once with accounts from its resolver: the same holds in both."""
-    return nats_factory(MINE, OTHER, trust=request.param == "operator")
 
 
 @asynccontextmanager
@@ -231,9 +225,7 @@ async def test_no_agent_hears_or_reaches_another(nats_server: NatsServer) -> Non
     assert len(errors) >= 5
 
 
-async def test_an_operator_reads_events_but_no_records(nats_factory: NatsFactory) -> None:
-    """Of static configuration; tests/daemon/trust/test_authority.py has the operator of operator mode."""
-    nats_server = nats_factory(MINE, OTHER)
+async def test_an_operator_reads_events_but_no_records(nats_server: NatsServer) -> None:
     errors: list[str] = []
     async with coordinator_with_streams(nats_server) as core, nats_server.connect_operator(errors) as operator:
         await core.jetstream().publish("strongroom.event.backup.completed.acme.orders", b"{}")

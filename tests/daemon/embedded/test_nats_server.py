@@ -13,18 +13,14 @@ import nats
 import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.js.api import ConsumerConfig
 
 from contracts.errors import InvalidInput
-from contracts.settings import NatsSettings
-from contracts.wire import utc_now
 from daemon.embedded import ports
 from daemon.embedded.errors import PortTaken
 from daemon.embedded.nats_config import NodeAccess, inbox_prefix
-from daemon.embedded.nats_server import EmbeddedNats, EmbeddedNatsSettings, jwt_of, start_nats
+from daemon.embedded.nats_server import EmbeddedNats, EmbeddedNatsSettings, start_nats
 from daemon.embedded.nkey_files import ensure_user_seed
 from daemon.embedded.supervisor import Backoff, Supervisor
-from daemon.trust.authority import Authority
 from tests.servers.nats import settle
 from tests.servers.waiting import eventually
 
@@ -32,18 +28,6 @@ from tests.servers.waiting import eventually
 @asynccontextmanager
 async def connected(server: EmbeddedNats, seed: Path, inbox: str = "_INBOX") -> AsyncIterator[Client]:
     client = await nats.connect(server.url, nkeys_seed=str(seed), inbox_prefix=inbox, reconnect_time_wait=0.05)
-    try:
-        yield client
-    finally:
-        await client.close()
-
-
-@asynccontextmanager
-async def trusted(server: EmbeddedNats, seed: Path) -> AsyncIterator[Client]:
-    """As `connected`, in operator mode."""
-    client = await nats.connect(
-        server.url, nkeys_seed=str(seed), user_jwt_cb=lambda: bytearray(jwt_of(seed).read_bytes().strip())
-    )
     try:
         yield client
     finally:
@@ -101,7 +85,7 @@ async def test_bad_nodes_change_nothing(tmp_path: Path) -> None:
         before = (tmp_path / "nats" / "nats.conf").read_text()
         with pytest.raises(InvalidInput):
             await server.set_nodes([NodeAccess(name="no.slug", public_key=node(tmp_path, "x").public_key)])
-        with pytest.raises(InvalidInput, match="is not a user"):
+        with pytest.raises(InvalidInput, match="refuses the configuration"):
             await server.set_nodes([NodeAccess(name="db-1", public_key="U" * 56)])  # looks like a key, has no checksum
         assert (tmp_path / "nats" / "nats.conf").read_text() == before
         assert server.nodes == ()
@@ -132,56 +116,3 @@ async def test_a_free_port_is_looked_for_again_when_it_was_taken(tmp_path: Path,
             server = await start_nats(supervisor, EmbeddedNatsSettings(directory=tmp_path / "nats"))
             assert server.child.running
             assert not server.url.endswith(f":{taken}")
-
-
-async def test_operator_mode_keeps_all_that_static_configuration_had_before(tmp_path: Path) -> None:
-    """A data directory of a former version: streams, their messages, KV records with history, and where a consumer stood."""
-    directory = tmp_path / "nats"
-    async with Supervisor() as supervisor:
-        server = await start_nats(supervisor, EmbeddedNatsSettings(directory=directory))
-        async with connected(server, server.coordinator_seed) as client:
-            js = client.jetstream()
-            await js.add_stream(name="KEPT", subjects=["kept.*"])
-            for number in range(5):
-                await js.publish(f"kept.{number}", str(number).encode())
-            await js.add_consumer("KEPT", ConsumerConfig(durable_name="worker", ack_wait=30))
-            pull = await js.pull_subscribe_bind(consumer="worker", stream="KEPT")
-            for message in await pull.fetch(2, timeout=5):
-                await message.ack_sync()
-            records = await js.create_key_value(bucket="records", history=3)
-            for value in (b"old", b"new"):
-                await records.put("a.b", value)
-    async with Supervisor(Backoff(first_s=0.01)) as supervisor:
-        server = await start_nats(supervisor, EmbeddedNatsSettings(directory=directory, trust=True))
-        assert server.trust_directory == directory / "trust"
-        async with trusted(server, server.coordinator_seed) as client:
-            js = client.jetstream()
-            info = await js.consumer_info("KEPT", "worker")
-            assert (info.num_pending, info.ack_floor.consumer_seq if info.ack_floor else 0) == (3, 2)
-            pull = await js.pull_subscribe_bind(consumer="worker", stream="KEPT")
-            assert [message.data for message in await pull.fetch(3, timeout=5)] == [b"2", b"3", b"4"]
-            records = await js.key_value("records")
-            assert [entry.value for entry in await records.history("a.b")] == [b"old", b"new"]
-            assert (await js.stream_info("KEPT")).state.messages == 5
-    # The next start finds it again, under the same account.
-    async with Supervisor() as supervisor:
-        server = await start_nats(supervisor, EmbeddedNatsSettings(directory=directory, trust=True))
-        async with trusted(server, server.coordinator_seed) as client:
-            assert (await client.jetstream().stream_info("KEPT")).state.messages == 5
-
-
-async def test_a_node_is_admitted_to_the_embedded_server_and_stays_over_its_death(tmp_path: Path) -> None:
-    async with Supervisor(Backoff(first_s=0.01)) as supervisor:
-        server = await start_nats(supervisor, EmbeddedNatsSettings(directory=tmp_path / "nats", trust=True))
-        assert server.trust_directory is not None
-        authority = Authority.open(server.trust_directory, NatsSettings(url=server.url, nkey_file=""))
-        seed = tmp_path / "db-1.nk"
-        credentials = await authority.admit("db-1", ensure_user_seed(seed), now=utc_now(), valid_for=None)
-        jwt_of(seed).write_text(credentials.user_jwt)
-        async with trusted(server, seed) as agent:
-            assert agent.is_connected
-        assert server.child.pid is not None
-        os.kill(server.child.pid, signal.SIGKILL)
-        await eventually(lambda: server.child.restarts == 1)
-        async with trusted(server, seed) as agent:
-            assert agent.is_connected

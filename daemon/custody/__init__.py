@@ -1,1 +1,0 @@
-"""What the coordinator does for projects whose backups open with identities that are held elsewhere."""

@@ -1,1 +1,0 @@
-"""Hosts that are let in: invitations, what they prove, and the credentials they get."""
