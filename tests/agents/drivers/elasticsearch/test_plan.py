@@ -69,6 +69,8 @@ async def test_an_index_that_keeps_some_fields_only_is_a_warning(elasticsearch: 
 async def test_shards_that_are_nowhere_fail_the_plan_and_show_in_health(elasticsearch: SearchEngine) -> None:
     nowhere = {"number_of_replicas": 0, "index.routing.allocation.require.box": "lost"}
     elasticsearch.node.ask("PUT", "/lost?timeout=1ms&wait_for_active_shards=0", {"settings": nowhere})
+    # That did not wait for anything: this does, for all that the cluster has yet to do.
+    elasticsearch.node.ask("GET", "/_cluster/health?wait_for_events=languid&timeout=60s")
     error = await refused(elasticsearch)
     assert error.code == "engine.degraded"
     assert "'lost'" in error.message
