@@ -49,8 +49,6 @@ SERVICES: Final[Mapping[str, tuple[Schedule, RetentionPolicy]]] = {
         RetentionPolicy(minimums=Minimums(daily=0, weekly=2, monthly=2), maximums=Maximums(weekly=8, monthly=4)),
     ),
 }
-ADDED: Final[Mapping[str, datetime]] = {"events": at("2026-09-15 00:00")}
-"""When services came that were not there from the start: two runs a day for a whole year would take a minute more."""
 FAILING_DAYS: Final = frozenset({"2026-02-02", "2026-02-03", "2026-06-07", "2026-11-01"})
 """On which every automatic backup fails: a Monday and a Tuesday, a Sunday, and a Sunday that is the first of a month."""
 MANUAL: Final[Mapping[datetime, tuple[str, list[str]]]] = {
@@ -74,7 +72,7 @@ def moments() -> Iterator[tuple[datetime, str, bool]]:
 
     def dues(service: str) -> Iterator[tuple[datetime, str, bool]]:
         # A service is due for the first time after it was added.
-        for due in due_between(SERVICES[service][0], ADDED.get(service, START), END - timedelta(microseconds=1)):
+        for due in due_between(SERVICES[service][0], START, END - timedelta(microseconds=1)):
             yield due, service, True
 
     manual = [(when, service, False) for when, (service, _) in sorted(MANUAL.items())]
@@ -118,16 +116,13 @@ async def test_a_year_ends_with_exactly_the_backups_that_the_simulator_predicts(
         made.robot.failure = fails
         # All of one size, so that nothing about a backup but its time and its tags decides.
         made.robot.data = lambda _: b"x" * 20_000
-        for service in (name for name in SERVICES if name not in ADDED):
-            await add(made, service)
+        for service, (schedule, policy) in SERVICES.items():
+            await made.add_service(service, schedule=schedule, retention=policy)
+        await made.alive()
         ends = Ends()
         for verb in ("completed", "failed"):
             await made.operator.client.subscribe(f"strongroom.event.backup.{verb}.acme.*", cb=ends.take)
-        waiting = dict(ADDED)
         for moment, service, is_due in moments():
-            for name in [name for name, since in waiting.items() if since <= moment]:
-                made.clock.set(waiting.pop(name))
-                await add(made, name)
             made.clock.set(moment)
             await ends.wait(due_run_id("acme", service, moment) if is_due else await ask_by_hand(made, service, moment))
         made.clock.set(END)
@@ -145,12 +140,6 @@ async def test_a_year_ends_with_exactly_the_backups_that_the_simulator_predicts(
             await made.operator.call(control.SERVICE_DUES, control.ServiceDues(project="acme", service="orders"))
         ).figures
         assert (figures.due, figures.completed) == (30, 30)
-
-
-async def add(made: Scene, service: str) -> None:
-    schedule, policy = SERVICES[service]
-    await made.add_service(service, schedule=schedule, retention=policy)
-    await made.alive()
 
 
 async def ask_by_hand(made: Scene, service: str, moment: datetime) -> str:
